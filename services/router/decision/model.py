@@ -1,0 +1,562 @@
+"""Values of the decision core.
+
+Everything here is an immutable value; the core takes these and returns these, and nothing else.
+Times are whole microseconds since 1970 UTC; durations are whole microseconds; ids are raw bytes.
+The numbers of the enums are the wire numbers of `clarion.v1`, so a codec casts instead of looking up.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any
+
+from msgspec import Struct
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+class Lifecycle(IntEnum):
+    """Where in the life of its subject an event stands (semantics 1)."""
+
+    POINT = 1
+    OPENED = 2
+    UPDATED = 3
+    RESOLVED = 4
+    CANCELLED = 5
+
+    @property
+    def closing(self) -> bool:
+        """Whether the subject is over."""
+        return self >= Lifecycle.RESOLVED
+
+
+class Severity(IntEnum):
+    """How bad it is (semantics 1)."""
+
+    INFO = 1
+    MINOR = 2
+    MAJOR = 3
+    CRITICAL = 4
+
+
+class MessageClass(IntEnum):
+    """Urgency, the most urgent first (semantics 2)."""
+
+    CRITICAL = 1
+    TRANSACTIONAL = 2
+    INFORMATIONAL = 3
+    MARKETING = 4
+
+
+class Outcome(IntEnum):
+    """How a decision ended (semantics 0)."""
+
+    SEND = 1
+    HOLD = 2
+    SUPPRESSED = 3
+    SUPERSEDED = 4
+    STALE = 5
+    TRANSIENT = 6
+    EXPIRED = 7
+    DUPLICATE = 8
+    NO_RULE = 9
+    ERROR = 10
+
+
+class Reason(IntEnum):
+    """Why: the closed vocabulary of records, metrics, tests and explanations (semantics 0)."""
+
+    ALLOWED = 1
+    CLOSURE = 2
+    QUIET_HOURS = 3
+    CAP = 4
+    DIGEST = 5
+    PAUSED = 6
+    PREFERENCE_OFF = 7
+    NO_CONSENT = 8
+    SNOOZED = 9
+    LOCKED = 10
+    ADDRESS_SUPPRESSED = 11
+    NO_ADDRESS = 12
+    CAP_REACHED = 13
+    NOT_MATERIAL = 14
+    NEVER_INFORMED = 15
+    ROLLOUT = 16
+    HOLDOUT = 17
+    STOPPED = 18
+    ONCE = 19
+    NOT_IN_AUDIENCE = 20
+    CHANNEL_FAILED = 21
+    SUPERSEDED = 22
+    STALE = 23
+    TRANSIENT = 24
+    EXPIRED = 25
+    DUPLICATE = 26
+    NO_RULE = 27
+    POISON = 28
+    ID_REUSED = 29
+    UNKNOWN_TYPE = 30
+    INVALID_DATA = 31
+    POLICY_ERROR = 32
+
+
+class Value(IntEnum):
+    """What a preference says (semantics 4)."""
+
+    INSTANT = 1
+    DIGEST = 2
+    OFF = 3
+
+
+class Over(IntEnum):
+    """What happens when a cap blocks or quiet hours apply (semantics 5, 6)."""
+
+    DROP = 1
+    DEFER = 2
+    REROUTE = 3
+    DIGEST = 4
+    HOLD = 5
+
+
+class Per(IntEnum):
+    """Scope of a cap, always within one customer (semantics 5)."""
+
+    CUSTOMER = 1
+    CHANNEL = 2
+    CATEGORY = 3
+    CLASS = 4
+    RULE = 5
+    SUBJECT = 6
+
+
+class Truth(IntEnum):
+    """What a condition says; ABSENT counts as false and is told apart in the trace."""
+
+    FALSE = 0
+    TRUE = 1
+    ABSENT = 2
+
+
+class Feedback(IntEnum):
+    """What is known of a send (semantics 8); numbers of `clarion.v1.DeliveryOutcome`."""
+
+    ACCEPTED = 1
+    REJECTED = 2
+    RETRY = 3
+    UNKNOWN = 4
+    EXPIRED = 5
+    DELIVERED = 6
+    BOUNCED = 7
+    COMPLAINED = 8
+    OPENED = 9
+    CLICKED = 10
+    REPLIED = 11
+    SUPPRESSED = 12
+
+
+# --- what comes in ---------------------------------------------------------------------------
+
+
+class Event(Struct, frozen=True, gc=False):
+    """A checked event addressed to named customers (semantics 1). `data` is never changed."""
+
+    tenant: str
+    source: str
+    id: str
+    type: str
+    subject: str
+    time: int
+    lifecycle: Lifecycle
+    sequence: int | None
+    severity: Severity
+    expiry: int | None
+    customers: tuple[str, ...]
+    data: Mapping[str, Any]
+    content_hash: bytes
+    accepted: int
+    traceparent: str = ""
+    door: str = ""
+
+
+class Address(Struct, frozen=True, gc=False):
+    """Where a customer is reached on one channel."""
+
+    channel: str
+    address: str
+
+
+class Preference(Struct, frozen=True, gc=False):
+    """A wish for a category, a channel, or both; an empty name means any."""
+
+    category: str
+    channel: str
+    value: Value
+    set_time: int = 0
+    set_by: str = ""
+
+
+class Suppression(Struct, frozen=True, gc=False):
+    """An address that must not be used; `why` is COMPLAINT, HARD_BOUNCE, STOP, UNREGISTERED or ERASED."""
+
+    channel: str
+    why: str
+    set_time: int = 0
+
+
+class Window(Struct, frozen=True, gc=False):
+    """Local `[start, end)` in minutes after midnight; start != end; crosses midnight when start > end."""
+
+    start: int
+    end: int
+
+
+class QuietTimes(Struct, frozen=True, gc=False):
+    """Quiet windows: one for every day (or none) and seven of Monday to Sunday that override it."""
+
+    every: Window | None
+    days: tuple[Window | None, ...] = (None,) * 7
+
+    def of_day(self, weekday: int) -> Window | None:
+        """Return the window that starts on this weekday (Monday is 0)."""
+        return self.days[weekday] or self.every
+
+
+class Profile(Struct, frozen=True, gc=False):
+    """A customer as he is now."""
+
+    customer: str
+    addresses: tuple[Address, ...] = ()
+    locale: str = ""
+    timezone: str = ""
+    channels: tuple[str, ...] = ()
+    quiet_hours: QuietTimes | None = None
+    preferences: tuple[Preference, ...] = ()
+    consents: tuple[str, ...] = ()
+    suppressed: tuple[Suppression, ...] = ()
+    snoozed_until: int = 0
+    digest_every: str = ""
+    digest_at: str = ""
+    attributes: Mapping[str, Any] = {}
+
+
+class Identity(Struct, frozen=True, gc=False):
+    """What is remembered of an event that was taken (semantics 1)."""
+
+    content_hash: bytes
+    first_seen: int
+
+
+class Admission(Struct, frozen=True, gc=False):
+    """One message that counts against caps, as it was when it was admitted (semantics 5)."""
+
+    time: int
+    decision_id: bytes
+    channels: tuple[str, ...]
+    category: str
+    message_class: MessageClass
+    rule: str
+    subject: str
+    step: int = 0
+    closure: bool = False
+    released: bool = False
+
+
+class Told(Struct, frozen=True, gc=False):
+    """One message of a subject that was sent to the customer and is not known to have failed."""
+
+    send_id: bytes
+    channel: str
+    time: int
+
+
+class Subject(Struct, frozen=True, gc=False):
+    """What a customer has heard of one (source, subject) (semantics 7).
+
+    `told` holds the messages sent after the last closing message; `previous` is the data of the last
+    message sent about the subject (None: none was sent).
+    """
+
+    source: str
+    subject: str
+    highest_sequence: int | None = None
+    told: tuple[Told, ...] = ()
+    previous: Mapping[str, Any] | None = None
+    last_sends: tuple[Told, ...] = ()
+    last_event_time: int = 0
+
+
+class Hold(Struct, frozen=True, gc=False):
+    """A decision that waits; decided again at `due` by the rule of its name."""
+
+    decision_id: bytes
+    due: int
+    revision: int
+    step: int
+    rule: str
+    first_seen: int
+    first_held: int
+    expires: int
+    reason: Reason
+    message_class: MessageClass
+    failed_channels: tuple[str, ...]
+    event: Event
+
+
+class Customer(Struct, frozen=True, gc=False):
+    """All that the core knows about one customer. `admissions` are in order of time."""
+
+    tenant: str
+    id: str
+    profile: Profile | None = None
+    admissions: tuple[Admission, ...] = ()
+    subjects: Mapping[tuple[str, str], Subject] = {}
+    holds: tuple[Hold, ...] = ()
+
+
+# --- the policy, compiled --------------------------------------------------------------------
+
+
+class Scope(Struct, frozen=True, gc=False):
+    """What an expression can see."""
+
+    event: Event
+    customer: Profile | None
+    previous: Mapping[str, Any] | None
+    now: int
+
+
+class Condition(Struct, frozen=True, gc=False):
+    """A checked expression. `evaluate` is pure; `show` gives the values it read, for the trace, or ""."""
+
+    source: str
+    evaluate: Callable[[Scope], Truth]
+    show: Callable[[Scope], str]
+
+
+class Plan(Struct, frozen=True, gc=False):
+    """Channels of a rule: `first` walks them, `all` uses each that passes (semantics 3)."""
+
+    channels: tuple[str, ...]
+    all: bool = False
+    fixed: bool = False
+
+
+class Rule(Struct, frozen=True, gc=False):
+    """One rule, in the order of the policy. With `ignore` only name, place, on and when mean anything."""
+
+    name: str
+    place: str
+    on: tuple[str, ...]
+    when: Condition | None = None
+    who: Condition | None = None
+    ignore: bool = False
+    go_on: bool = False
+    category: str = ""
+    message_class: MessageClass = MessageClass.INFORMATIONAL
+    plan: Plan = Plan(())
+    template: str = ""
+    material: Condition | None = None
+    expires_after: int = 72 * HOUR
+    respects_quiet_hours: bool = True
+
+
+class Category(Struct, frozen=True, gc=False):
+    """The unit of preference."""
+
+    name: str
+    title: str
+    default: Value
+    required: bool = False
+
+
+class Cap(Struct, frozen=True, gc=False):
+    """A frequency cap (semantics 5). Empty `where_*` fields match anything."""
+
+    name: str
+    per: Per
+    limit: int
+    window: int
+    over: Over
+    where_channel: str = ""
+    where_category: str = ""
+    where_class: MessageClass | None = None
+    where_rule: str = ""
+    exempt: frozenset[MessageClass] = frozenset()
+    reserve: tuple[tuple[MessageClass, int], ...] = ()
+    max_hold: int = 0
+
+
+class Lock(Struct, frozen=True, gc=False):
+    """A category (or any, when empty) never goes by this channel (or any)."""
+
+    category: str
+    channel: str
+    reason: str
+
+
+class QuietPolicy(Struct, frozen=True, gc=False):
+    """The policy's quiet hours (semantics 6). No channels given: all."""
+
+    times: QuietTimes
+    channels: tuple[str, ...]
+    over: Over
+    release_spread: int
+
+
+class Defaults(Struct, frozen=True, gc=False):
+    """What holds for customers who said nothing."""
+
+    locale: str = "en"
+    timezone: str = "UTC"
+    channels: tuple[str, ...] = ()
+    quiet_hours: QuietPolicy | None = None
+    preferences: tuple[Preference, ...] = ()
+    dedup_window: int = DAY
+
+
+class EventType(Struct, frozen=True, gc=False):
+    """A declared event type. `check` gives the first mistakes of the data as (path, what is wrong)."""
+
+    name: str
+    lifecycle: bool
+    check: Callable[[Any], tuple[tuple[str, str], ...]]
+
+
+class Policy(Struct, frozen=True, gc=False):
+    """A policy, compiled: one immutable value with a content hash.
+
+    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order.
+    """
+
+    tenant: str
+    hash: str
+    defaults: Defaults
+    categories: Mapping[str, Category]
+    caps: tuple[Cap, ...]
+    locks: tuple[Lock, ...]
+    event_types: Mapping[str, EventType]
+    rules: tuple[Rule, ...]
+    rules_by_type: Mapping[str, tuple[Rule, ...]]
+
+
+# --- what comes out --------------------------------------------------------------------------
+
+
+class RuleTried(Struct, frozen=True, gc=False):
+    """A rule that was tried; `why` is the condition that failed with the values it saw, "" when it held."""
+
+    rule: str
+    place: str
+    truth: Truth
+    why: str = ""
+
+
+class CapFinding(Struct, frozen=True, gc=False):
+    """What a cap said; `channel` is empty for caps asked once for the decision."""
+
+    cap: str
+    channel: str
+    used: int
+    limit: int
+    window: int
+    blocked: bool
+    next_free: int = 0
+    used_times: tuple[int, ...] = ()
+    exempt: bool = False
+
+
+class Verdict(Struct, frozen=True, gc=False):
+    """What became of one channel: ALLOWED or why not, and the preference that decided."""
+
+    channel: str
+    reason: Reason
+    preference: str = ""
+    preference_set: int = 0
+    until: int = 0
+
+
+class Send(Struct, frozen=True, gc=False):
+    """One message on one channel; `after` is the send of its subject on this channel that goes first."""
+
+    send_id: bytes
+    channel: str
+    after: bytes = b""
+
+
+class Decision(Struct, frozen=True, gc=False):
+    """One revision of a decision, with all that each check saw. `event` is None only for undecodable input."""
+
+    decision_id: bytes
+    revision: int
+    step: int
+    terminal: bool
+    outcome: Outcome
+    reason: Reason
+    time: int
+    customer: str
+    event: Event | None
+    first_seen: int
+    rule: Rule | None = None
+    rule_name: str = ""
+    expires: int = 0
+    due: int = 0
+    verdicts: tuple[Verdict, ...] = ()
+    rules_tried: tuple[RuleTried, ...] = ()
+    caps: tuple[CapFinding, ...] = ()
+    timezone: str = ""
+    local_time: str = ""
+    locale: str = ""
+    sends: tuple[Send, ...] = ()
+    detail: str = ""
+    policy_hash: str = ""
+
+
+class Timer(Struct, frozen=True, gc=False):
+    """When a hold must be decided again."""
+
+    due: int
+    decision_id: bytes
+
+
+class Result(Struct, frozen=True, gc=False):
+    """Decisions in order, the customer afterwards, the timers to set, the identity to remember (or None)."""
+
+    decisions: tuple[Decision, ...]
+    customer: Customer
+    timers: tuple[Timer, ...] = ()
+    identity: Identity | None = None
+
+
+# --- inputs of decide ------------------------------------------------------------------------
+
+
+class EventInput(Struct, frozen=True, gc=False):
+    """An event for the customer it names, with what is remembered of its identity.
+
+    `position` is (partition, offset) of the input: it makes the ids of DUPLICATE and ID_REUSED records distinct.
+    """
+
+    event: Event
+    seen: Identity | None
+    position: tuple[int, int]
+
+
+class DueInput(Struct, frozen=True, gc=False):
+    """The holds of one customer that are due at `now`."""
+
+    decision_ids: frozenset[bytes]
+
+
+class FeedbackInput(Struct, frozen=True, gc=False):
+    """What became of a send of this customer. `parked` and `hard` as in `clarion.v1.Feedback`."""
+
+    decision_id: bytes
+    send_id: bytes
+    channel: str
+    step: int
+    outcome: Feedback
+    hard: bool
+    source: str
+    event_subject: str = ""
