@@ -1,0 +1,1 @@
+"""Process plumbing; no business word."""

@@ -1,0 +1,1 @@
+"""The doors: events and customers come in here."""

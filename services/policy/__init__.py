@@ -1,0 +1,1 @@
+"""The policy language, pure: what product teams write becomes one immutable value."""

@@ -1,0 +1,1 @@
+"""Pretend providers of every channel, with a page that shows what customers would get."""

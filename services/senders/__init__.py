@@ -1,0 +1,1 @@
+"""Sends: one program, started once for each channel."""

@@ -1,0 +1,1 @@
+"""The transactional processor that router and senders run on."""

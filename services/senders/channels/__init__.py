@@ -1,0 +1,1 @@
+"""One file for each channel; each answers one question: what became of this message."""

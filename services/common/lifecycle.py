@@ -1,0 +1,46 @@
+"""How a process starts, drains and ends.
+
+SIGTERM and SIGINT set an event; the service finishes what is under way and returns. Exit 0 only when nothing was
+left half done; what nobody caught is logged once, here, and ends the process: Kafka gives the work to the next.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+
+from services.common import logs
+from services.common.settings import CommonSettings
+
+Service = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def run(name: str, settings: CommonSettings, service: Service) -> None:
+    """Run a service until it ends or a signal comes, then exit the process with 0 (drained) or 1 (failed)."""
+    logs.configure(name, settings.log_level, settings.log_format)
+    log = structlog.get_logger()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        log.info("started")
+        await service(stop)
+        log.info("stopped")
+
+    try:
+        uvloop.run(main())
+    except Exception as error:
+        log.exception("failed", reason=_first_cause(error))
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _first_cause(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"

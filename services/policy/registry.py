@@ -1,0 +1,75 @@
+"""The policies known to a process, fed by the records of `clarion.policies.v1` in their order.
+
+A policy is in force for its tenant from its activation record on; bundles are compiled once, when first asked for,
+and stay available by hash, since what was decided under a policy is rendered with that policy.
+A bundle that this version can't compile never comes into force: the one before it stays, and `refused` says why.
+"""
+
+from google.protobuf.message import DecodeError
+
+from services.policy.bundle import Bundle
+from services.policy.codec import Activation, StoredBundle, parse
+from services.policy.compile import PolicyError, compile_policy
+from services.policy.templates import Templates, compile_templates
+from services.router.decision.model import Policy
+
+
+class Registry:
+    """Policies by tenant (in force) and by hash (all)."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
+        self._bundles: dict[tuple[str, str], Bundle] = {}
+        self._active: dict[str, Policy] = {}
+        self._templates: dict[tuple[str, str], Templates] = {}
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take one record; an unreadable one changes nothing and is named in `refused`."""
+        if value is None:
+            self._forget(key.decode(errors="replace"))
+            return
+        try:
+            record = parse(key, value)
+        except DecodeError as error:
+            self.refused[key.decode(errors="replace")] = str(error)
+            return
+        match record:
+            case StoredBundle():
+                self._bundles[record.tenant, record.hash] = Bundle.from_files(record.files)
+            case Activation():
+                self._activate(record)
+
+    def active(self, tenant: str) -> Policy | None:
+        """Return the policy in force for a tenant."""
+        return self._active.get(tenant)
+
+    def tenants(self) -> list[str]:
+        """Return the tenants that have a policy, in order."""
+        return sorted(self._active)
+
+    def templates(self, tenant: str, policy_hash: str) -> Templates | None:
+        """Return the templates of a policy by its hash, in force or not."""
+        found = self._templates.get((tenant, policy_hash))
+        if found is None and (bundle := self._bundles.get((tenant, policy_hash))) is not None:
+            found = self._templates[tenant, policy_hash] = compile_templates(bundle)
+        return found
+
+    def _activate(self, record: Activation) -> None:
+        bundle = self._bundles.get((record.tenant, record.hash))
+        if bundle is None:
+            self.refused[record.tenant] = f"the bundle {record.hash} is not there"
+            return
+        try:
+            self._active[record.tenant] = compile_policy(bundle)
+        except PolicyError as error:
+            self.refused[record.tenant] = str(error)
+        else:
+            self.refused.pop(record.tenant, None)
+
+    def _forget(self, key: str) -> None:
+        tenant, _, policy_hash = key.partition("|")
+        if policy_hash:
+            self._bundles.pop((tenant, policy_hash), None)
+            self._templates.pop((tenant, policy_hash), None)
+        else:
+            self._active.pop(tenant, None)
