@@ -1,7 +1,7 @@
 """A compacted topic as a table that follows its topic.
 
-All its partitions are read from the beginning; records are handed over in order. `catch_up` reads to the end known
-now, so that who calls it sees everything acknowledged before.
+Its partitions (all, or those asked for) are read from the beginning; records are handed over in order. `catch_up`
+reads to the end known now, so that who calls it sees everything committed before.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ from services.common import kafka
 Taker = Callable[[bytes, bytes | None], None]
 
 
-class GlobalTable:
+class Table:
     """Feeds `take(key, value)` with every record of a topic; a None value means deleted."""
 
-    def __init__(self, bootstrap: str, topic: str, take: Taker) -> None:
+    def __init__(self, bootstrap: str, topic: str, take: Taker, only: tuple[int, ...] | None = None) -> None:
         self._topic = topic
+        self._only = only
         self._take = take
         self._consumer = AIOKafkaConsumer(**kafka.consumer_settings(bootstrap))
         self._partitions: list[TopicPartition] = []
@@ -28,7 +29,7 @@ class GlobalTable:
     async def start(self) -> None:
         """Connect and read to the end known now; raise aiokafka.errors.KafkaError when the topic is not there."""
         await self._consumer.start()
-        numbers = await kafka.partition_numbers(self._consumer, self._topic)
+        numbers = self._only or await kafka.partition_numbers(self._consumer, self._topic)
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._partitions)
         await self._consumer.seek_to_beginning(*self._partitions)
