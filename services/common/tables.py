@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from services.common import kafka
 
@@ -17,11 +18,18 @@ Taker = Callable[[bytes, bytes | None], None]
 class Table:
     """Feeds `take(key, value)` with every record of a topic; a None value means deleted."""
 
-    def __init__(self, bootstrap: str, topic: str, take: Taker, only: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        take: Taker,
+        client_id: str = "clarion-table",
+        only: tuple[int, ...] | None = None,
+    ) -> None:
         self._topic = topic
         self._only = only
         self._take = take
-        self._consumer = AIOKafkaConsumer(**kafka.consumer_settings(bootstrap))
+        self._consumer = AIOKafkaConsumer(**kafka.consumer_settings(bootstrap, client_id))
         self._partitions: list[TopicPartition] = []
         self._reading = asyncio.Lock()
         self.positions: dict[int, int] = {}
@@ -29,13 +37,21 @@ class Table:
     async def start(self) -> None:
         """Connect and read to the end known now; raise aiokafka.errors.KafkaError when the topic is not there."""
         await self._consumer.start()
-        numbers = self._only or await kafka.partition_numbers(self._consumer, self._topic)
+        numbers = self._only or await self._numbers()
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._partitions)
         await self._consumer.seek_to_beginning(*self._partitions)
         for partition in self._partitions:
             self.positions[partition.partition] = await self._consumer.position(partition)
         await self.catch_up()
+
+    async def _numbers(self) -> tuple[int, ...]:
+        # A consumer knows the partitions of the topics it has asked about; asking once fetches them.
+        await self._consumer.topics()
+        numbers = self._consumer.partitions_for_topic(self._topic)
+        if not numbers:
+            raise UnknownTopicOrPartitionError(self._topic)
+        return tuple(sorted(numbers))
 
     async def stop(self) -> None:
         """Disconnect."""

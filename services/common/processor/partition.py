@@ -1,0 +1,240 @@
+"""One owned partition: open, then gather, process, commit, until it is given up.
+
+R5: the input position is part of every transaction and the only authority; records below it are skipped.
+R6: after anything unclear the handler is thrown away and made anew from the store and the tail of the changelog.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.common.clock import Clock
+from services.common.processor.errors import CommitUnclearError, FencedError, StuckLogError
+from services.common.processor.metrics import ProcessorMetrics
+from services.common.processor.ports import Batch, Change, Handler, HandlerFactory, Plan, Record, Write
+from services.common.processor.restore import restore
+from services.common.processor.store import POSITION_KEY, MemoryStore, Position
+from services.common.processor.transaction import MAX_RECORD_BYTES, Transactions
+
+IDLE_SECONDS = 0.5
+REOPEN_SECONDS = 1.0
+FENCED_SECONDS = 12.0
+
+Records = dict[str, list[Record]]
+
+
+class Partition:
+    """Works on one partition number of all inputs. `opened` is set while a handler takes batches."""
+
+    def __init__(
+        self,
+        number: int,
+        plan: Plan,
+        bootstrap: str,
+        consumer: AIOKafkaConsumer,
+        make_handler: HandlerFactory,
+        clock: Clock,
+        metrics: ProcessorMetrics,
+    ) -> None:
+        self.number = number
+        self.opened = False
+        self._plan = plan
+        self._bootstrap = bootstrap
+        self._consumer = consumer
+        self._make_handler = make_handler
+        self._clock = clock
+        self._metrics = metrics
+        self._store = MemoryStore()
+        self._transactions: Transactions | None = None
+        self._given_up = asyncio.Event()
+        self._in_pass = False
+        self._inputs = [TopicPartition(wanted.topic, number) for wanted in plan.inputs]
+        self._to_the_end = [TopicPartition(wanted.topic, number) for wanted in plan.inputs if wanted.to_the_end]
+        self._log = structlog.get_logger().bind(partition=number)
+
+    def give_up(self, task: asyncio.Task[None]) -> None:
+        """End after the pass under way; where nothing is under way, at once.
+
+        Waiting for records must be cut short: while the group is being reassigned aiokafka's fetch does not return.
+        """
+        self._given_up.set()
+        if not self._in_pass:
+            task.cancel()
+
+    async def run(self) -> None:
+        """Work until given up. Failures of Kafka are met here; anything else is a bug and ends the process."""
+        while not self._given_up.is_set():
+            pause = REOPEN_SECONDS
+            try:
+                await self._open_and_work()
+            except FencedError:
+                # Somebody else has opened it. If the group still says it is ours after his session would have
+                # ended, the fence was a transaction over its time, and we take it again.
+                self._metrics.fenced.inc()
+                self._log.warning("partition fenced")
+                pause = FENCED_SECONDS
+            except StuckLogError as error:
+                self._metrics.failed.inc()
+                self._log.error("partition failed", reason=str(error))
+                await self._given_up.wait()
+                self._metrics.failed.dec()
+            except (CommitUnclearError, KafkaError, TimeoutError) as error:
+                self._metrics.reopened.inc()
+                self._log.warning("partition reopened", reason=repr(error))
+            finally:
+                await self._shut()
+            await self._wait_given_up(pause)
+
+    async def _open_and_work(self) -> None:
+        name = f"{self._plan.application}-{self._plan.group}-{self.number}"
+        self._consumer.pause(*self._inputs)
+        self._transactions = Transactions(self._bootstrap, name, self.number)  # R1
+        await self._transactions.start()  # R2: before anything is read
+        await restore(self._bootstrap, self._plan.changelog, self.number, self._store, name)
+        self._metrics.restored.inc(len(self._store))
+        await self._seek()
+        handler = await self._make_handler(self.number, self._store, self)
+        self.opened = True
+        self._log.info("partition opened", keys=len(self._store))
+        try:
+            while not self._given_up.is_set():
+                await self._pass(handler)
+        finally:
+            self.opened = False
+            await handler.close()
+
+    async def _shut(self) -> None:
+        if self._transactions is not None:
+            await self._transactions.stop()
+            self._transactions = None
+
+    async def _seek(self) -> None:
+        beginnings = await self._consumer.beginning_offsets(self._inputs)
+        offsets = self._store.position.offsets
+        for wanted in self._inputs:
+            first = beginnings[wanted]
+            known = offsets.get(wanted.topic, first)
+            if known < first:
+                self._log.error("input was deleted before it was read", topic=wanted.topic, lost=first - known)
+            self._consumer.seek(wanted, max(known, first))
+        self._consumer.resume(*self._inputs)
+
+    async def _pass(self, handler: Handler) -> None:
+        fetched = await self._fetch(self._seconds_to_wait(handler.next_due()))
+        for records in self._portions(fetched):
+            await self._process(handler, records)
+        due = handler.next_due()
+        if not fetched and due is not None and due <= self._clock.now():
+            await self._process(handler, {})
+
+    async def _process(self, handler: Handler, records: Records) -> None:
+        self._in_pass = True
+        try:
+            await handler.process(self._batch(records))
+        finally:
+            self._in_pass = False
+        self._metrics.passes.inc()
+        self._metrics.records.inc(sum(map(len, records.values())))
+
+    def _seconds_to_wait(self, due: int | None) -> float:
+        if due is None:
+            return IDLE_SECONDS
+        return min(IDLE_SECONDS, max(0.0, (due - self._clock.now()) / 1_000_000))
+
+    async def _fetch(self, seconds: float) -> Records:
+        """Wait for records; when there are some of the inputs that come last, read the others to the end known now."""
+        found: Records = {}
+        self._add(found, await self._consumer.getmany(*self._inputs, timeout_ms=int(seconds * 1000), max_records=500))
+        if not self._to_the_end or not any(
+            tail.topic in found for tail in self._inputs if tail not in self._to_the_end
+        ):
+            return found
+        ends = await self._consumer.end_offsets(self._to_the_end)
+        behind = [tail for tail in self._to_the_end if await self._consumer.position(tail) < ends[tail]]
+        while behind:
+            self._add(found, await self._consumer.getmany(*behind, timeout_ms=100))
+            behind = [tail for tail in behind if await self._consumer.position(tail) < ends[tail]]
+        return found
+
+    def _add(self, found: Records, fetched: Mapping[TopicPartition, Iterable[object]]) -> None:
+        offsets = self._store.position.offsets
+        for tail, records in fetched.items():
+            known = offsets.get(tail.topic, 0)
+            fresh = [_record(record) for record in records]
+            kept = [record for record in fresh if record.offset >= known]
+            if kept:
+                found.setdefault(tail.topic, []).extend(kept)
+
+    def _portions(self, fetched: Records) -> Iterable[Records]:
+        """Split what was fetched so that no pass takes too much; inputs that are read to the end go first."""
+        limit = self._plan.max_records
+        first = {tail.topic for tail in self._to_the_end}
+        ordered = [
+            (topic, record)
+            for topic in sorted(fetched, key=lambda name: name not in first)
+            for record in fetched[topic]
+        ]
+        portion: Records = {}
+        size = count = 0
+        for topic, record in ordered:
+            length = len(record.value or b"")
+            if count and (count >= limit or size + length > self._plan.max_bytes):
+                yield portion
+                portion, size, count = {}, 0, 0
+            portion.setdefault(topic, []).append(record)
+            size, count = size + length, count + 1
+        if portion:
+            yield portion
+
+    def _batch(self, records: Records) -> Batch:
+        position = self._store.position
+        return Batch(
+            number=position.pass_number + 1,
+            now=max(self._clock.now(), position.now),
+            records={
+                wanted.topic: tuple(records[wanted.topic]) for wanted in self._plan.inputs if wanted.topic in records
+            },
+        )
+
+    async def commit(self, outputs: Sequence[Write], changes: Sequence[Change], batch: Batch | None) -> None:
+        """Write everything in one transaction (see ports.Committer)."""
+        assert self._transactions is not None  # noqa: S101  # a handler lives only while its producer does
+        position = self._moved(batch)
+        changelog = self._plan.changelog
+        writes = [*outputs, *(Write(changelog, change.key, change.value) for change in changes)]
+        writes.append(Write(changelog, POSITION_KEY, position.encoded()))
+        for write in writes:
+            if write.value is not None and len(write.value) > MAX_RECORD_BYTES:
+                raise ValueError(f"a record of {len(write.value)} bytes for {write.topic} is too large")
+        with self._metrics.commit_seconds.time():
+            next_offset = await self._transactions.write(writes, changelog)
+        self._store.merge(changes, position, next_offset)
+
+    def _moved(self, batch: Batch | None) -> Position:
+        position = self._store.position
+        if batch is None:
+            return position
+        offsets = dict(position.offsets)
+        for topic, records in batch.records.items():
+            offsets[topic] = records[-1].offset + 1
+        return Position(offsets, batch.number, batch.now)
+
+    def positions(self) -> Mapping[str, int]:
+        """Return the next offset of each input."""
+        return self._store.position.offsets
+
+    async def _wait_given_up(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._given_up.wait()
+        except TimeoutError:
+            return
+
+
+def _record(record: object) -> Record:
+    r: Any = record
+    return Record(r.topic, r.partition, r.offset, r.timestamp * 1000, r.key, r.value, tuple(r.headers))
