@@ -1,0 +1,189 @@
+"""Records of the topics as values of this service.
+
+A record of another kind (a pass record among decisions) gives None; a record that says nothing raises DecodeError.
+An enumeration's number that this version does not know is an error, never a guess.
+"""
+
+import json
+from typing import Any
+
+from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
+from services.common.partitions import partition_of
+from services.common.processor.ports import Record
+from services.control.records import (
+    AcceptedEvent,
+    DecisionRecord,
+    FeedbackRecord,
+    ProfileChange,
+    SendRecord,
+)
+from services.router.decision.model import (
+    CapFinding,
+    Feedback,
+    Lifecycle,
+    MessageClass,
+    Outcome,
+    Reason,
+    RuleTried,
+    Truth,
+    Verdict,
+)
+
+
+def decision(record: Record) -> DecisionRecord | None:
+    """Return the decision that a record of `clarion.decisions.v1` holds, None for a pass record."""
+    if record.key is None or record.key.startswith(b"@"):
+        return None
+    wire = decision_pb2.Decision.FromString(record.value or b"")
+    return DecisionRecord(
+        tenant=wire.tenant,
+        decision_id=wire.decision_id,
+        revision=wire.revision,
+        step=wire.step,
+        terminal=wire.terminal,
+        source=wire.source,
+        event_id=wire.event_id,
+        event_type=wire.event_type,
+        subject=wire.subject,
+        lifecycle=Lifecycle(wire.lifecycle or Lifecycle.POINT),
+        rule=wire.rule,
+        rule_place=wire.rule_place,
+        customer=wire.customer,
+        category=wire.category,
+        message_class=_message_class(wire.message_class),
+        outcome=Outcome(wire.outcome),
+        reason=Reason(wire.reason),
+        channels=tuple(wire.channels),
+        decided=wire.decide_time_us,
+        event_time=wire.event_time_us,
+        accepted=wire.accept_time_us,
+        expires=wire.expire_time_us,
+        due=wire.due_time_us,
+        verdicts=tuple(_verdict(verdict) for verdict in wire.verdicts),
+        rules_tried=tuple(_rule_tried(tried) for tried in wire.rules_tried),
+        caps=tuple(_cap_finding(finding) for finding in wire.caps),
+        timezone=wire.timezone,
+        local_time=wire.local_time,
+        plan=wire.plan,
+        policy_hash=wire.policy_hash,
+        door=wire.door,
+        traceparent=wire.traceparent,
+        detail=wire.detail,
+        send_ids=tuple(wire.send_ids),
+        admitted=wire.admission.time_us,
+        admitted_channels=tuple(wire.admission.channels),
+        partition=record.partition,
+        offset=record.offset,
+    )
+
+
+def feedback(record: Record) -> FeedbackRecord:
+    """Return the finding that a record of `clarion.feedback.v1` holds."""
+    wire = feedback_pb2.Feedback.FromString(record.value or b"")
+    return FeedbackRecord(
+        tenant=wire.tenant,
+        customer=wire.customer,
+        send_id=wire.send_id,
+        decision_id=wire.decision_id,
+        source=wire.source,
+        event_id=wire.event_id,
+        rule=wire.rule,
+        channel=wire.channel,
+        step=wire.step,
+        provider=wire.provider,
+        outcome=Feedback(wire.outcome),
+        hard=wire.hard,
+        reason=wire.reason,
+        time=wire.time_us,
+        parked=wire.parked,
+        attempt=wire.attempt,
+    )
+
+
+def send(record: Record, lane: str) -> SendRecord:
+    """Return the send that a record of one of the sends' topics holds."""
+    wire = send_pb2.Send.FromString(record.value or b"")
+    return SendRecord(
+        tenant=wire.tenant,
+        customer=wire.customer,
+        send_id=wire.send_id,
+        decision_id=wire.decision_id,
+        channel=wire.channel,
+        lane=lane,
+        message_class=_message_class(wire.message_class),
+    )
+
+
+def change(record: Record) -> ProfileChange:
+    """Return the change that a record of `clarion.changes.v1` holds."""
+    wire = profile_pb2.Change.FromString(record.value or b"")
+    accepted = wire.accept_time.ToMicroseconds() if wire.HasField("accept_time") else record.timestamp
+    patch = None if wire.WhichOneof("kind") == "erase" else json.loads(wire.merge_patch)
+    return ProfileChange(tenant=wire.tenant, customer=wire.customer, patch=patch, accepted=accepted)
+
+
+def profile_timezone(value: bytes) -> str:
+    """Return the zone that a record of `clarion.profiles.v1` names, empty for none."""
+    return profile_pb2.Profile.FromString(value).timezone
+
+
+def accepted_event(record: Record, partitions: int) -> AcceptedEvent | None:
+    """Return the identity of an event record in CloudEvents binary mode, None when it has none (a dead letter)."""
+    headers: dict[str, bytes] = dict(record.headers)
+    names = ("ce_tenant", "ce_source", "ce_id")
+    if not all(name in headers for name in names):
+        return None
+    tenant, source, event_id = (headers[name].decode(errors="replace") for name in names)
+    key = _home_key(tenant, record.key, headers)
+    return AcceptedEvent(
+        tenant=tenant,
+        source=source,
+        event_id=event_id,
+        partition=record.partition,
+        offset=record.offset,
+        home=partition_of(key, partitions) == record.partition,
+        accepted=record.timestamp,
+    )
+
+
+def _home_key(tenant: str, key: bytes | None, headers: dict[str, bytes]) -> bytes:
+    """Return the key that an event has by its audience; its own where the audience does not name one customer."""
+    try:
+        audience: Any = json.loads(headers.get("ce_audience", b"null"))
+        named = audience["customers"]
+    except (ValueError, TypeError, KeyError):
+        return key or b""
+    return f"{tenant}|{named[0]}".encode() if len(named) == 1 else key or b""
+
+
+def _message_class(number: int) -> MessageClass | None:
+    return MessageClass(number) if number else None
+
+
+def _verdict(wire: decision_pb2.ChannelVerdict) -> Verdict:
+    return Verdict(
+        channel=wire.channel,
+        reason=Reason(wire.reason),
+        preference=wire.preference,
+        preference_set=wire.preference_set_us,
+        until=wire.until_us,
+    )
+
+
+def _rule_tried(wire: decision_pb2.RuleTried) -> RuleTried:
+    truth = Truth.TRUE if wire.matched else Truth.ABSENT if wire.absent_field else Truth.FALSE
+    return RuleTried(rule=wire.rule, place=wire.place, truth=truth, why=wire.why)
+
+
+def _cap_finding(wire: decision_pb2.CapFinding) -> CapFinding:
+    return CapFinding(
+        cap=wire.cap,
+        channel=wire.channel,
+        used=wire.used,
+        limit=wire.limit,
+        window=wire.window_us,
+        blocked=wire.blocked,
+        next_free=wire.next_free_us,
+        used_times=tuple(wire.used_times_us),
+        exempt=wire.exempt,
+    )

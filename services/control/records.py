@@ -1,0 +1,126 @@
+"""What people ask about, as values: decisions, sends, feedback, accepted events, mails.
+
+They are the records of the topics without their wire form; `codec` makes them, `words` and `audit` read them.
+Enumerations and the parts of a trace are those of the decision core, so that a reason is the same word everywhere.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from services.router.decision.model import (
+    CapFinding,
+    Feedback,
+    Lifecycle,
+    MessageClass,
+    Outcome,
+    Reason,
+    RuleTried,
+    Verdict,
+)
+
+
+class DecisionRecord(Struct, frozen=True, gc=False):
+    """One revision of a decision and where it stands in the log. Times in microseconds, 0: not known."""
+
+    tenant: str
+    decision_id: bytes
+    revision: int
+    step: int
+    terminal: bool
+    source: str
+    event_id: str
+    event_type: str
+    subject: str
+    lifecycle: Lifecycle
+    rule: str
+    rule_place: str
+    customer: str
+    category: str
+    message_class: MessageClass | None
+    outcome: Outcome
+    reason: Reason
+    channels: tuple[str, ...]
+    decided: int
+    event_time: int
+    accepted: int
+    expires: int = 0
+    due: int = 0
+    verdicts: tuple[Verdict, ...] = ()
+    rules_tried: tuple[RuleTried, ...] = ()
+    caps: tuple[CapFinding, ...] = ()
+    timezone: str = ""
+    local_time: str = ""
+    plan: str = ""
+    policy_hash: str = ""
+    door: str = ""
+    traceparent: str = ""
+    detail: str = ""
+    send_ids: tuple[bytes, ...] = ()
+    admitted: int = 0
+    admitted_channels: tuple[str, ...] = ()
+    partition: int = 0
+    offset: int = 0
+
+
+class FeedbackRecord(Struct, frozen=True, gc=False):
+    """One finding about one send."""
+
+    tenant: str
+    customer: str
+    send_id: bytes
+    decision_id: bytes
+    source: str
+    event_id: str
+    rule: str
+    channel: str
+    step: int
+    provider: str
+    outcome: Feedback
+    hard: bool
+    reason: str
+    time: int
+    parked: bool = False
+    attempt: int = 0
+
+
+class SendRecord(Struct, frozen=True, gc=False):
+    """One send as the sender of its channel gets it."""
+
+    tenant: str
+    customer: str
+    send_id: bytes
+    decision_id: bytes
+    channel: str
+    lane: str
+    message_class: MessageClass | None
+
+
+class AcceptedEvent(Struct, frozen=True, gc=False):
+    """One record of the events topic; `home` says that it lies on its own partition (else it is forwarded)."""
+
+    tenant: str
+    source: str
+    event_id: str
+    partition: int
+    offset: int
+    home: bool
+    accepted: int = 0
+
+
+class ProfileChange(Struct, frozen=True, gc=False):
+    """One change of a customer: a merge patch of the profile's JSON form, or None for an erasure."""
+
+    tenant: str
+    customer: str
+    patch: Mapping[str, Any] | None
+    accepted: int
+
+
+class Mail(Struct, frozen=True, gc=False):
+    """One message that a provider took; `key` is the idempotency key it came with, the send's id as text."""
+
+    key: str
+    received: int
+    taken: bool = True
