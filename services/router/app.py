@@ -1,0 +1,90 @@
+"""The router's only I/O loop: the processor, the policies it follows, and its health."""
+
+import asyncio
+
+from services.common.clock import WallClock
+from services.common.health import serve_health
+from services.common.processor.metrics import ProcessorMetrics
+from services.common.processor.ports import Batch, Committer, Handler, Input, Plan, Store
+from services.common.processor.processor import Processor
+from services.common.tables import Table
+from services.common.topics import Topics
+from services.policy.registry import Registry
+from services.router import metrics
+from services.router.deciding import Pass
+from services.router.settings import RouterSettings
+from services.router.state import State
+
+
+class Deciding:
+    """The business of one partition of the router (a processor's handler)."""
+
+    def __init__(
+        self, partition: int, state: State, committer: Committer, topics: Topics, registry: Registry, tenant: str
+    ) -> None:
+        self._partition = partition
+        self._state = state
+        self._committer = committer
+        self._topics = topics
+        self._registry = registry
+        self._tenant = tenant
+        self._counted = 0
+        self._count(state.holds)
+
+    async def process(self, batch: Batch) -> None:
+        """Decide a batch and commit it."""
+        work = Pass(batch, self._partition, self._topics, self._registry, self._state, self._tenant)
+        work.decide_all()
+        await self._committer.commit(work.outputs, self._state.take_changes(), batch)
+        self._count(self._state.holds)
+
+    def next_due(self) -> int | None:
+        """Return when the next hold is due."""
+        return self._state.timers.next_due()
+
+    async def close(self) -> None:
+        """Take the partition's holds out of the count."""
+        self._count(0)
+
+    def _count(self, holds: int) -> None:
+        metrics.HOLDS.inc(holds - self._counted)
+        self._counted = holds
+
+
+async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
+    """Decide until `stop` is set."""
+    topics = Topics(settings.topic_prefix, settings.partitions)
+    registry = Registry()
+    policies = Table(settings.kafka_bootstrap, topics.policies, registry.take, "clarion-router-policies")
+    plan = Plan(
+        application="router",
+        group=f"{settings.topic_prefix}clarion-router",
+        inputs=(Input(topics.changes, to_the_end=True), Input(topics.feedback, to_the_end=True), Input(topics.events)),
+        changelog=topics.state,
+    )
+
+    async def make_handler(partition: int, store: Store, committer: Committer) -> Handler:
+        return Deciding(partition, State(store.items()), committer, topics, registry, settings.tenant)
+
+    processor = Processor(
+        plan,
+        settings.kafka_bootstrap,
+        settings.instance,
+        make_handler,
+        WallClock(),
+        ProcessorMetrics("router"),
+    )
+
+    def missing() -> list[str]:
+        waits = processor.missing()
+        return waits if registry.tenants() else [*waits, "a policy: clarion policy activate DIR"]
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve_health(settings.bind, settings.router_health_port, missing, stop))
+        await policies.start()
+        try:
+            following = tasks.create_task(policies.follow(stop))
+            await processor.run(stop)
+            await following
+        finally:
+            await policies.stop()

@@ -1,0 +1,241 @@
+"""One pass of the router: what was gathered goes through the pure core, what comes out becomes records.
+
+Order within a pass: changes; feedback; due timers; events. Everything of a pass is committed in one transaction.
+Nothing here waits for anything; what a pass takes it decides.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from services.common.partitions import partition_of
+from services.common.processor.ports import Batch, Record, Write
+from services.common.topics import Topics
+from services.policy.profiles import merge, to_profile
+from services.policy.registry import Registry
+from services.router import codec, metrics
+from services.router.decision.decide import decide
+from services.router.decision.model import (
+    DAY,
+    Customer,
+    Decision,
+    DueInput,
+    Event,
+    EventInput,
+    FeedbackInput,
+    Outcome,
+    Policy,
+    Profile,
+    Reason,
+    Result,
+)
+from services.router.state import State, identity_key
+from services.router.timers import CustomerKey
+
+MAX_DUE = 500
+IDENTITY_BUDGET = 1_000
+MAX_PROFILE_BYTES = 65_536
+FORWARDED = "clarion-forwarded"
+
+
+class Pass:
+    """Decides one batch; afterwards `outputs` and the state's changes are what has to be committed."""
+
+    def __init__(
+        self, batch: Batch, partition: int, topics: Topics, registry: Registry, state: State, tenant: str
+    ) -> None:
+        self.outputs: list[Write] = []
+        self._batch = batch
+        self._now = batch.now
+        self._partition = partition
+        self._topics = topics
+        self._registry = registry
+        self._state = state
+        self._tenant = tenant
+        self._timers: list[bytes] = []
+        self._policies: dict[str, str] = {}
+
+    def decide_all(self) -> None:
+        """Take everything in the order that holds within a pass."""
+        records = self._batch.records
+        for record in records.get(self._topics.changes, ()):
+            self._take(record, "changes", self._change)
+        for record in records.get(self._topics.feedback, ()):
+            self._take(record, "feedback", self._feedback)
+        for customer in self._state.timers.take_due(self._now, MAX_DUE):
+            self._due(customer)
+        for record in records.get(self._topics.events, ()):
+            self._take(record, "events", self._event)
+        self._state.forget_identities(self._now - self._longest_dedup_window(), IDENTITY_BUDGET)
+        self.outputs.append(self._pass_record())
+
+    def _take(self, record: Record, name: str, work: Callable[[Record], None]) -> None:
+        try:
+            work(record)
+        except codec.PoisonError as error:
+            self._give_up(record, name, Reason.POISON, str(error))
+            if name == "events":
+                self._record_poison(record, str(error))
+
+    # --- changes and feedback ---
+
+    def _change(self, record: Record) -> None:
+        change = codec.change(record)
+        self._check_place(change.tenant, change.customer)
+        if change.patch is None:
+            # Erasure keeps the customer as one who must not be written to; what else it means is decided later.
+            document: dict[str, Any] = {}
+        else:
+            document = merge(self._state.document(change.tenant, change.customer), change.patch)
+        if len(codec.encode_document(document)) > MAX_PROFILE_BYTES:
+            raise codec.PoisonError(f"the profile would take more than {MAX_PROFILE_BYTES} bytes")
+        profile = to_profile(change.customer, document)
+        self._state.put_document(change.tenant, change.customer, document)
+        self._write(self._topics.profiles, _key(change.tenant, change.customer), codec.profile(change.tenant, profile))
+
+    def _feedback(self, record: Record) -> None:
+        feedback = codec.feedback(record)
+        self._check_place(feedback.tenant, feedback.customer)
+        policy = self._registry.active(feedback.tenant)
+        if policy is None:
+            raise codec.PoisonError("no policy is in force for the tenant")
+        self._apply(feedback.input, policy, self._state.customer(feedback.tenant, feedback.customer), record.offset)
+
+    def _check_place(self, tenant: str, customer: str) -> None:
+        if not self._is_here(_key(tenant, customer)):
+            raise codec.PoisonError("the record is on the wrong partition: its key must be tenant|customer, by murmur2")
+
+    # --- timers ---
+
+    def _due(self, key: CustomerKey) -> None:
+        tenant, name = key
+        customer = self._state.customer(tenant, name)
+        due = [hold.decision_id for hold in customer.holds if hold.due <= self._now]
+        if not due:
+            return
+        policy = self._registry.active(tenant)
+        if policy is None:
+            # Without a policy nothing can be decided; the hold waits for one.
+            self._state.timers.set(self._now + 60_000_000, key)
+            return
+        self._timers.extend(due)
+        self._apply(DueInput(frozenset(due)), policy, customer, -1)
+
+    # --- events ---
+
+    def _event(self, record: Record) -> None:
+        event = codec.event(record, self._tenant)
+        key = _key(event.tenant, event.customers[0])
+        if not self._is_here(key):
+            self._forward(record, key)
+            return
+        metrics.DECIDE_LATENCY.observe(max(0, self._now - event.accepted) / 1_000_000)
+        policy = self._registry.active(event.tenant)
+        if policy is None:
+            detail = f"no policy is in force for tenant {event.tenant}"
+            self._give_up(record, "events", Reason.POLICY_ERROR, detail)
+            self._record_error(event, Reason.POLICY_ERROR, detail, record.offset)
+            return
+        seen_key = identity_key(event.tenant, event.customers[0], event.source, event.id)
+        seen = self._state.identity(seen_key)
+        customer = self._state.customer(event.tenant, event.customers[0])
+        result = self._apply(EventInput(event, seen, (self._partition, record.offset)), policy, customer, record.offset)
+        if result.identity is not None and result.identity is not seen:
+            self._state.remember(seen_key, result.identity)
+        for decision in result.decisions:
+            if decision.outcome is Outcome.ERROR:
+                self._give_up(record, "events", decision.reason, decision.detail)
+
+    def _is_here(self, key: bytes) -> bool:
+        return partition_of(key, self._topics.partitions) == self._partition
+
+    def _forward(self, record: Record, key: bytes) -> None:
+        if any(name == FORWARDED for name, _ in record.headers):
+            raise codec.PoisonError("forwarded once, and still not on its own partition")
+        metrics.FORWARDED.inc()
+        headers = (*record.headers, (FORWARDED, str(self._partition).encode()))
+        target = partition_of(key, self._topics.partitions)
+        self.outputs.append(Write(self._topics.events, key, record.value, headers, target))
+
+    # --- what comes out ---
+
+    def _apply(
+        self, input: EventInput | DueInput | FeedbackInput, policy: Policy, customer: Customer, offset: int
+    ) -> Result:
+        self._policies[customer.tenant] = policy.hash
+        result = decide(input, policy, customer, self._now)
+        self._state.put(customer, result.customer)
+        key = _key(customer.tenant, customer.id)
+        for decision in result.decisions:
+            self._record(decision, customer.tenant, key, offset)
+            if decision.sends:
+                self._send(decision, policy, customer.profile, key)
+        return result
+
+    def _record(self, decision: Decision, tenant: str, key: bytes, offset: int) -> None:
+        metrics.DECISIONS[decision.outcome, decision.reason].inc()
+        value = codec.decision(decision, self._batch.number, offset, tenant)
+        self._write(self._topics.decisions, key, value)
+
+    def _send(self, decision: Decision, policy: Policy, profile: Profile | None, key: bytes) -> None:
+        rule = decision.rule
+        required = rule is not None and policy.categories[rule.category].required
+        locale = profile.locale if profile and profile.locale else policy.defaults.locale
+        zone = profile.timezone if profile and profile.timezone else policy.defaults.timezone
+        for one in decision.sends:
+            lane, value = codec.send(decision, one, required, zone, locale)
+            metrics.SENDS[one.channel, lane].inc()
+            self._write(self._topics.sends(one.channel, lane), key, value)
+
+    def _write(self, topic: str, key: bytes, value: bytes) -> None:
+        self.outputs.append(Write(topic, key, value))
+
+    def _give_up(self, record: Record, name: str, reason: Reason, detail: str) -> None:
+        metrics.DEAD_LETTERS[name].inc()
+        letter = codec.dead_letter(record, reason.name, detail, self._now)
+        self._write(self._topics.dead_letters, (record.key or b"")[: codec.DEAD_LETTER_KEY_BYTES], letter)
+
+    def _record_poison(self, record: Record, detail: str) -> None:
+        decision = Decision(
+            decision_id=codec.poison_id(record),
+            revision=0,
+            step=0,
+            terminal=True,
+            outcome=Outcome.ERROR,
+            reason=Reason.POISON,
+            time=self._now,
+            customer="",
+            event=None,
+            first_seen=record.timestamp,
+            detail=detail,
+        )
+        self._record(decision, "", (record.key or b"")[: codec.DEAD_LETTER_KEY_BYTES], record.offset)
+
+    def _record_error(self, event: Event, reason: Reason, detail: str, offset: int) -> None:
+        decision = Decision(
+            decision_id=codec.error_id(event),
+            revision=0,
+            step=0,
+            terminal=True,
+            outcome=Outcome.ERROR,
+            reason=reason,
+            time=self._now,
+            customer="",
+            event=event,
+            first_seen=event.accepted,
+            detail=detail,
+        )
+        self._record(decision, event.tenant, _key(event.tenant, event.customers[0]), offset)
+
+    def _pass_record(self) -> Write:
+        batch = self._batch
+        policies = sorted(self._policies.items())
+        value = codec.pass_record(batch.number, batch.now, batch.records, self._timers, policies)
+        return Write(self._topics.decisions, b"@pass", value)
+
+    def _longest_dedup_window(self) -> int:
+        policies = (self._registry.active(tenant) for tenant in self._registry.tenants())
+        return max((policy.defaults.dedup_window for policy in policies if policy is not None), default=DAY)
+
+
+def _key(tenant: str, customer: str) -> bytes:
+    return f"{tenant}|{customer}".encode()

@@ -1,0 +1,57 @@
+"""What the router counts. Labels come from closed enums; every series exists from the start."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.common.topics import CHANNELS, LANES
+from services.router.decision.model import Outcome, Reason
+
+R = Reason
+REASONS_OF: dict[Outcome, tuple[Reason, ...]] = {
+    Outcome.SEND: (R.ALLOWED, R.CLOSURE),
+    Outcome.HOLD: (R.QUIET_HOURS, R.CAP, R.DIGEST, R.PAUSED),
+    Outcome.SUPPRESSED: (
+        R.PREFERENCE_OFF,
+        R.NO_CONSENT,
+        R.SNOOZED,
+        R.LOCKED,
+        R.ADDRESS_SUPPRESSED,
+        R.NO_ADDRESS,
+        R.CAP_REACHED,
+        R.QUIET_HOURS,
+        R.NOT_MATERIAL,
+        R.NEVER_INFORMED,
+        R.ROLLOUT,
+        R.HOLDOUT,
+        R.STOPPED,
+        R.ONCE,
+        R.NOT_IN_AUDIENCE,
+        R.CHANNEL_FAILED,
+    ),
+    Outcome.SUPERSEDED: (R.SUPERSEDED,),
+    Outcome.STALE: (R.STALE,),
+    Outcome.TRANSIENT: (R.TRANSIENT,),
+    Outcome.EXPIRED: (R.EXPIRED,),
+    Outcome.DUPLICATE: (R.DUPLICATE,),
+    Outcome.NO_RULE: (R.NO_RULE,),
+    Outcome.ERROR: (R.POISON, R.ID_REUSED, R.UNKNOWN_TYPE, R.INVALID_DATA, R.POLICY_ERROR),
+}
+DEAD_LETTER_INPUTS = ("events", "changes", "feedback")
+
+_decisions = Counter("clarion_router_decisions_total", "Decision revisions by how and why.", ["outcome", "reason"])
+_sends = Counter("clarion_router_sends_total", "Sends made.", ["channel", "lane"])
+_dead_letters = Counter("clarion_router_dead_letters_total", "Inputs nobody could use.", ["input"])
+FORWARDED = Counter("clarion_router_forwarded_total", "Events found on a partition that was not theirs.")
+HOLDS = Gauge("clarion_router_holds", "Decisions that wait.")
+DECIDE_LATENCY = Histogram(
+    "clarion_router_accepted_to_decided_seconds",
+    "From acceptance of an event to the start of the pass that decided it.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
+)
+
+DECISIONS = {
+    (outcome, reason): _decisions.labels(outcome.name, reason.name)
+    for outcome, reasons in REASONS_OF.items()
+    for reason in reasons
+}
+SENDS = {(channel, lane): _sends.labels(channel, lane) for channel in CHANNELS for lane in LANES}
+DEAD_LETTERS = {name: _dead_letters.labels(name) for name in DEAD_LETTER_INPUTS}

@@ -1,0 +1,12 @@
+"""Settings of the router."""
+
+from pydantic import Field
+
+from services.common.settings import CommonSettings
+
+
+class RouterSettings(CommonSettings):
+    """What the router needs to know."""
+
+    tenant: str = Field(default="", description="Tenant of events from Kafka that name none.")
+    router_health_port: int = Field(default=9712, ge=0, description="Port of /live, /ready and /metrics.")
