@@ -1,0 +1,313 @@
+"""A Kafka of one or three brokers on this machine: start, stop, kill, restart, find again.
+
+A running cluster is described by `cluster.json` in its home folder, so any process may find and stop it.
+Data is kept in the home folder, or in a temporary folder that goes away with the cluster.
+A cluster counts as started when each broker answers a metadata call and knows all the others.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from secrets import token_bytes
+from signal import SIGKILL
+from typing import IO, Self
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+
+from services.control.broker import archive, processes
+from services.control.broker.config import Node, jvm_options, properties
+from services.control.broker.jars import ensure_jars
+from services.control.broker.java import find_java
+from services.control.broker.ready import known_brokers, until_ready
+from services.control.broker.settings import BrokerSettings, Jvm
+from services.control.errors import ClarionError
+from services.control.ports import free_ports, is_free
+
+START_DEADLINE_S = 60.0
+STOP_GRACE_S = 20.0
+
+_LOOK_AGAIN_S = 0.05
+
+
+class Record(Struct, frozen=True):
+    """What `cluster.json` holds."""
+
+    nodes: tuple[Node, ...]
+    data: Path
+    ephemeral: bool
+    jvm: Jvm
+    java: Path
+    classpath: tuple[Path, ...]
+
+
+class Status(Struct, frozen=True):
+    """What a person wants to know of a cluster."""
+
+    ready: bool
+    bootstrap: str
+    brokers: int
+    brokers_ready: int
+    pids: tuple[int, ...]
+    data: str
+    ephemeral: bool
+
+
+class Cluster:
+    """A running cluster; `start` makes one, `attach` finds one."""
+
+    def __init__(self, home: Path, record: Record) -> None:
+        self._home = home
+        self._record = record
+
+    @property
+    def bootstrap(self) -> str:
+        """What clients connect to."""
+        return ",".join(node.address for node in self._record.nodes)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The brokers' processes, in the order of their numbers."""
+        return tuple(node.pid for node in self._record.nodes)
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the data is."""
+        return self._record.data
+
+    async def status(self) -> Status:
+        """Ask every broker how it is."""
+        known = await asyncio.gather(*(known_brokers(node.address) for node in self._record.nodes if _alive(node)))
+        ready = sum(len(brokers) == len(self._record.nodes) for brokers in known)
+        return Status(
+            ready=ready == len(self._record.nodes),
+            bootstrap=self.bootstrap,
+            brokers=len(self._record.nodes),
+            brokers_ready=ready,
+            pids=self.pids,
+            data=str(self.data_dir),
+            ephemeral=self._record.ephemeral,
+        )
+
+    async def stop(self) -> None:
+        """End all brokers, and remove the data if it was not to be kept."""
+        record, first = self._record, self._folder(self._record.nodes[0])
+        # What is thrown away needs no clean end, and three controllers take 5 s for theirs.
+        worthless = record.ephemeral and archive.is_kept(record.java, record.classpath)
+        grace_s = 0.0 if worthless else STOP_GRACE_S
+        clean = await asyncio.gather(*(processes.end(node.pid, node.started, grace_s) for node in record.nodes))
+        if clean[0]:
+            archive.keep(record.java, record.classpath, first)
+        _record_file(self._home).unlink(missing_ok=True)
+        if self._record.ephemeral:
+            await asyncio.to_thread(shutil.rmtree, self._record.data, ignore_errors=True)
+
+    async def kill(self, node_id: int = 1) -> None:
+        """End a broker as a power cut would: SIGKILL."""
+        node = self._node(node_id)
+        processes.send(node.pid, node.started, SIGKILL)
+        await processes.gone(node.pid, node.started)
+
+    async def restart(self, node_id: int = 1) -> None:
+        """Start a broker again on its data and ports, stopping it first if it runs; returns when it is ready."""
+        node = self._node(node_id)
+        await processes.end(node.pid, node.started, STOP_GRACE_S)
+        self._spawn(node)
+        await self._until_ready(self._node(node_id))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Format what is new, start every broker, and wait until all are ready."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        nodes = self._record.nodes
+        await self._format()
+        for node in nodes:
+            self._spawn(node)
+        await asyncio.gather(*(self._until_ready(node) for node in self._record.nodes))
+
+    async def _format(self) -> None:
+        cluster_id = _cluster_id(self._record.data)
+        async with asyncio.TaskGroup() as tasks:
+            for node in self._record.nodes:
+                folder = self._folder(node)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "server.properties").write_text(properties(node, self._record.nodes, folder))
+                if not _meta(folder).exists():
+                    tasks.create_task(self._format_node(folder, cluster_id))
+
+    async def _format_node(self, folder: Path, cluster_id: str) -> None:
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(folder / "server.properties"), "-g")
+        process = await asyncio.create_subprocess_exec(
+            *self._java_command(folder, tool),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise ClarionError(f"Kafka could not prepare {folder}: {_last_line(output.decode())}")
+
+    def _spawn(self, node: Node) -> None:
+        folder = self._folder(node)
+        first = node.id == self._record.nodes[0].id
+        extra = archive.options(self._record.java, self._record.classpath, folder) if first else ()
+        command = self._java_command(folder, ("kafka.Kafka", str(folder / "server.properties")), extra)
+        pid, started = processes.spawn(command, folder / "console.log")
+        born = Node(node.id, node.port, node.controller_port, pid, started)
+        nodes = tuple(born if other.id == node.id else other for other in self._record.nodes)
+        self._record = msgspec.structs.replace(self._record, nodes=nodes)
+        _write(self._home, self._record)
+
+    def _java_command(self, folder: Path, program: tuple[str, ...], extra: tuple[str, ...] = ()) -> list[str]:
+        classpath = ":".join(str(jar) for jar in self._record.classpath)
+        options = jvm_options(self._record.jvm, folder / "kafka.log")
+        return [str(self._record.java), *options, *extra, "-cp", classpath, *program]
+
+    async def _until_ready(self, node: Node) -> None:
+        peers = frozenset(peer.id for peer in self._record.nodes if _alive(peer))
+        if not await until_ready(node.address, peers, lambda: _alive(node), START_DEADLINE_S):
+            folder = self._folder(node)
+            raise ClarionError(f"Kafka's broker {node.id} did not become ready: {_why(folder)} (log: {folder})")
+
+    def _folder(self, node: Node) -> Path:
+        return self._record.data / f"broker-{node.id}"
+
+    def _node(self, node_id: int) -> Node:
+        return next(node for node in self._record.nodes if node.id == node_id)
+
+
+async def start(
+    settings: BrokerSettings | None = None,
+    *,
+    brokers: int = 1,
+    ephemeral: bool = False,
+    home: Path | None = None,
+    ports: tuple[int, ...] | None = None,
+    jvm: Jvm | None = None,
+    console: Console | None = None,
+) -> Cluster:
+    """Start a Kafka and return when it is ready.
+
+    Without ports it takes free ones. Ephemeral data lies in a temporary folder that `stop` removes; kept data lies in
+    the home folder, which is the settings' own if none is given.
+    """
+    settings = settings or BrokerSettings()
+    console = console or Console(stderr=True)
+    temporary = Path(tempfile.mkdtemp(prefix="clarion-kafka-")) if ephemeral else None
+    home = home or temporary or settings.data_dir / "kafka"
+    record = Record(
+        nodes=(),
+        data=temporary or home,
+        ephemeral=ephemeral,
+        jvm=jvm or ("quick" if ephemeral else "steady"),
+        java=find_java(settings, console),
+        classpath=ensure_jars(settings.cache_dir, console),
+    )
+    async with _locked(home):
+        if running := attach(home):
+            raise ClarionError(f"a Kafka of {home} is running already at {running.bootstrap}: stop it first")
+        _refuse_other_size(record.data, brokers)
+        cluster = Cluster(home, msgspec.structs.replace(record, nodes=_nodes(brokers, ports)))
+        try:
+            await cluster.start()
+        except BaseException:
+            await cluster.stop()
+            raise
+    return cluster
+
+
+def attach(home: Path) -> Cluster | None:
+    """Find the cluster of a home folder, if any of its brokers runs."""
+    try:
+        content = _record_file(home).read_bytes()
+    except FileNotFoundError:
+        return None
+    record = msgspec.json.decode(content, type=Record, dec_hook=lambda kind, value: kind(value))
+    return Cluster(home, record) if any(_alive(node) for node in record.nodes) else None
+
+
+def _nodes(brokers: int, ports: tuple[int, ...] | None) -> tuple[Node, ...]:
+    for port in ports or ():
+        if not is_free(port):
+            raise ClarionError(f"port {port} is in use by another program: stop that, or choose another port")
+    free = free_ports(2 * brokers)
+    return tuple(
+        Node(number + 1, ports[number] if ports else free[brokers + number], free[number]) for number in range(brokers)
+    )
+
+
+def _refuse_other_size(data: Path, brokers: int) -> None:
+    found = sum(1 for _ in data.glob("broker-*/log/meta.properties"))
+    if found not in {0, brokers}:
+        raise ClarionError(f"the data in {data} belongs to {found} brokers, not {brokers}: give another folder")
+
+
+def _cluster_id(data: Path) -> str:
+    for meta in sorted(data.glob("broker-*/log/meta.properties")):
+        for line in meta.read_text().splitlines():
+            if line.startswith("cluster.id="):
+                return line.partition("=")[2]
+    # A leading dash would be taken for an option.
+    return "c" + urlsafe_b64encode(token_bytes(16)).decode()[1:22]
+
+
+def _meta(folder: Path) -> Path:
+    return folder / "log" / "meta.properties"
+
+
+def _alive(node: Node) -> bool:
+    return processes.is_alive(node.pid, node.started)
+
+
+def _record_file(home: Path) -> Path:
+    return home / "cluster.json"
+
+
+def _write(home: Path, record: Record) -> None:
+    part = home / "cluster.json.part"
+    part.write_bytes(msgspec.json.encode(record, enc_hook=str))
+    part.replace(_record_file(home))
+
+
+def _why(folder: Path) -> str:
+    logs = (folder / "kafka.log", folder / "console.log")
+    text = "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
+    telling = [line for line in text.splitlines() if "Exception" in line or "Error" in line or "ERROR" in line]
+    return _last_line("\n".join(telling) or text)
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+@asynccontextmanager
+async def _locked(home: Path) -> AsyncIterator[None]:
+    with _lock_file(home) as file:
+        while not _try_lock(file):  # noqa: ASYNC110  # the system has no event for locks of others
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        yield
+
+
+def _lock_file(home: Path) -> IO[str]:
+    home.mkdir(parents=True, exist_ok=True)
+    return (home / ".lock").open("a")
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

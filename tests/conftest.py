@@ -1,0 +1,35 @@
+"""What all tests share: a real Kafka, and topics of their own on it."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.common.topics import Topics
+from tests.support import kafka as support
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """The bootstrap address of a real Kafka that the whole run shares."""
+    return support.shared_bootstrap(_main_pid(request.config))
+
+
+@pytest.fixture
+async def topics(kafka: str) -> AsyncIterator[Topics]:
+    """All topics, four partitions each, under a prefix of this test's own."""
+    async with support.created_topics(kafka) as topics:
+        yield topics
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        support.stop_shared(_main_pid(config))
+
+
+def _main_pid(config: pytest.Config) -> int:
+    return os.getppid() if _is_worker(config) else os.getpid()
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
