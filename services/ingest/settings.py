@@ -1,0 +1,34 @@
+"""Settings of the doors.
+
+Until callers have credentials the doors listen on this machine only: a tenant is whatever the caller says.
+"""
+
+from ipaddress import ip_address
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from services.common.settings import CommonSettings
+
+
+class IngestSettings(CommonSettings):
+    """What the doors need to know."""
+
+    ingest_grpc_port: int = Field(default=9700, ge=0, le=65_535, description="Port of the gRPC door.")
+    ingest_health_port: int = Field(default=9711, ge=0, le=65_535, description="Port of /live, /ready and /metrics.")
+    ingest_reflection: bool = Field(default=True, description="Let gRPC tools ask the door for its methods.")
+    ingest_timeout_s: float = Field(
+        default=10,
+        gt=0,
+        description="Longest wait for Kafka's acknowledgement before a caller is told to come back.",
+    )
+    ingest_concurrency: int = Field(default=2_000, ge=1, description="Calls in work at once; more are turned away.")
+    ingest_drain_s: float = Field(default=10, ge=0, description="Time that calls in work have to end at a stop.")
+    tenant: str = Field(default="", description="Tenant of events and customers that name none.")
+
+    @model_validator(mode="after")
+    def _on_this_machine(self) -> Self:
+        if self.bind != "localhost" and not ip_address(self.bind).is_loopback:
+            message = "the doors have no credentials yet and must not listen beyond this machine: CLARION_BIND"
+            raise ValueError(message)
+        return self
