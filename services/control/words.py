@@ -214,7 +214,7 @@ def _walk(decision: DecisionRecord) -> list[str]:
     policy = f"policy {decision.policy_hash[:6]}" if decision.policy_hash else "no policy"
     lines = []
     if decision.rule:
-        count = f"; {_rules(len(before))} before it tried" if before else ""
+        count = f"; before it {_rules(len(before))} tried" if before else ""
         place = f"{decision.rule_place}, " if decision.rule_place else ""
         lines.append(f"  rule {decision.rule} ({place}{policy}): its condition held{count}")
     elif before:
