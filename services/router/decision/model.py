@@ -264,18 +264,28 @@ class Admission(Struct, frozen=True, gc=False):
 
 
 class Told(Struct, frozen=True, gc=False):
-    """One message of a subject that was sent to the customer and is not known to have failed."""
+    """One message of a subject that was sent to the customer and is not known to have failed.
+
+    `event_id` and `first_seen` name its event, `closing` says whether that closed the subject. `data` is kept only
+    on the message before the newest one, so that `previous` can go back to it when the newest fails.
+    """
 
     send_id: bytes
     channel: str
     time: int
+    event_id: str = ""
+    first_seen: int = 0
+    closing: bool = False
+    data: Mapping[str, Any] | None = None
 
 
 class Subject(Struct, frozen=True, gc=False):
     """What a customer has heard of one (source, subject) (semantics 7).
 
     `told` holds the messages sent after the last closing message; `previous` is the data of the last
-    message sent about the subject (None: none was sent).
+    message sent about the subject (None: none was sent). `closed` holds the messages up to the last closing one:
+    when that turns out to have failed, the customer is told again. `last_event_time` is when the last event of the
+    subject was taken.
     """
 
     source: str
@@ -285,6 +295,7 @@ class Subject(Struct, frozen=True, gc=False):
     previous: Mapping[str, Any] | None = None
     last_sends: tuple[Told, ...] = ()
     last_event_time: int = 0
+    closed: tuple[Told, ...] = ()
 
 
 class Hold(Struct, frozen=True, gc=False):
@@ -304,6 +315,27 @@ class Hold(Struct, frozen=True, gc=False):
     event: Event
 
 
+class Open(Struct, frozen=True, gc=False):
+    """A step of a `first` plan that was sent: should it fail before `expires`, the next step is decided (semantics 8).
+
+    `over`: its subject was closed meanwhile, so no other channel is tried.
+    """
+
+    send_id: bytes
+    decision_id: bytes
+    channel: str
+    revision: int
+    step: int
+    rule: str
+    first_seen: int
+    first_held: int
+    expires: int
+    message_class: MessageClass
+    failed_channels: tuple[str, ...]
+    event: Event
+    over: bool = False
+
+
 class Customer(Struct, frozen=True, gc=False):
     """All that the core knows about one customer. `admissions` are in order of time."""
 
@@ -313,6 +345,7 @@ class Customer(Struct, frozen=True, gc=False):
     admissions: tuple[Admission, ...] = ()
     subjects: Mapping[tuple[str, str], Subject] = {}
     holds: tuple[Hold, ...] = ()
+    opens: tuple[Open, ...] = ()
 
 
 # --- the policy, compiled --------------------------------------------------------------------

@@ -1,0 +1,195 @@
+"""What a customer has heard of a subject, and what that means for the next event (semantics 7; checks 4 and 7).
+
+Told is who was sent something of the subject after the last closing message, and it is not known to have failed.
+A closing event ends the older holds of its subject; it goes to those who were told, as a closure, and to no one else.
+An update that says nothing new against the last message is not sent. A failed message is taken back: what the
+customer had heard before it counts again, also when it was the closing one.
+An event with lifecycle `point`, or without subject, has no part in this; only its sequence and the order of its
+messages are kept.
+"""
+
+from msgspec.structs import replace
+
+from services.router.decision.caps import longest_window
+from services.router.decision.case import Case, Draft, Ended, Heard, Turn
+from services.router.decision.model import (
+    Customer,
+    Event,
+    Hold,
+    Lifecycle,
+    Outcome,
+    Policy,
+    Reason,
+    Send,
+    Subject,
+    Told,
+)
+from services.router.decision.rules import holds
+
+# Of one subject so many messages are remembered. Only if all of them failed could an older one matter.
+_REMEMBERED = 16
+
+
+def followed(event: Event) -> bool:
+    """Whether the event has a part in the life of a subject."""
+    return event.lifecycle is not Lifecycle.POINT and event.subject != ""
+
+
+def turn(draft: Draft, event: Event, first_seen: int) -> Turn:
+    """Return the turn of a new event: all its rules see the subject as it is now."""
+    subject = draft.subjects.get((event.source, event.subject)) if event.subject else None
+    heard = Heard() if subject is None else Heard(subject.told, subject.previous, subject.highest_sequence)
+    older: tuple[Hold, ...] = ()
+    if followed(event):
+        older = tuple(h for h in draft.holds if _same_subject(h.event, event) and followed(h.event))
+    return Turn(event, first_seen, heard, older)
+
+
+def turn_again(draft: Draft, event: Event, first_seen: int) -> Turn:
+    """Return the turn of an event that is decided again: messages of its own other rules are not news to it."""
+    subject = draft.subjects.get((event.source, event.subject)) if event.subject else None
+    if subject is None:
+        return Turn(event, first_seen, Heard())
+    messages = (*subject.closed, *subject.told)
+    others = tuple(m for m in messages if not (m.event_id == event.id and m.first_seen == first_seen))
+    before = subject if len(others) == len(messages) else _with_messages(subject, others)
+    return Turn(event, first_seen, Heard(before.told, before.previous, before.highest_sequence))
+
+
+def in_sequence(case: Case) -> Ended | None:
+    """Check 4: an event that is not newer than one already seen of its subject is STALE."""
+    sequence, highest = case.turn.event.sequence, case.turn.heard.highest_sequence
+    if sequence is not None and highest is not None and sequence <= highest:
+        return Ended(Outcome.STALE, Reason.STALE)
+    case.turn.in_sequence = True
+    return None
+
+
+def worth_telling(case: Case) -> Ended | None:
+    """Check 7: whether this event is news to this customer."""
+    event, heard = case.turn.event, case.turn.heard
+    if not followed(event):
+        return None
+    if event.lifecycle.closing:
+        if heard.told:
+            case.closure = True
+            return None
+        if case.turn.ended_a_hold:
+            return Ended(Outcome.TRANSIENT, Reason.TRANSIENT)
+        return Ended(Outcome.SUPPRESSED, Reason.NEVER_INFORMED)
+    if (
+        event.lifecycle is Lifecycle.UPDATED
+        and heard.previous is not None
+        and not holds(case, case.rule.material, "material")
+    ):
+        return Ended(Outcome.SUPPRESSED, Reason.NOT_MATERIAL)
+    return None
+
+
+def note_event(draft: Draft, turn: Turn, now: int) -> None:
+    """Remember that an event of this subject passed check 4; without a sequence only if the subject is known."""
+    event = turn.event
+    if not turn.in_sequence or not event.subject:
+        return
+    if event.sequence is None and (event.source, event.subject) not in draft.subjects:
+        return
+    subject = _subject(draft, event)
+    highest = subject.highest_sequence
+    if event.sequence is not None and (highest is None or event.sequence > highest):
+        highest = event.sequence
+    draft.put(replace(subject, highest_sequence=highest, last_event_time=now))
+
+
+def note_sends(draft: Draft, turn: Turn, sends: tuple[Send, ...], now: int) -> None:
+    """Remember what was sent about this subject."""
+    event = turn.event
+    if not event.subject:
+        return
+    closing = event.lifecycle.closing
+    new = tuple(Told(s.send_id, s.channel, now, event.id, turn.first_seen, closing) for s in sends)
+    subject = _subject(draft, event)
+    used = {t.channel for t in new}
+    last = (*(t for t in subject.last_sends if t.channel not in used), *new)
+    subject = replace(subject, last_sends=last, last_event_time=now)
+    if followed(event):
+        older = (*subject.closed, *subject.told)
+        if older and not _same_event(older[-1], new[-1]):
+            # Only the message before the newest keeps its data: that is what `previous` may have to go back to.
+            older = (*(_without_data(t) for t in older[:-1]), replace(older[-1], data=subject.previous))
+        subject = replace(_with_messages(subject, (*older, *new)[-_REMEMBERED:]), previous=event.data)
+    draft.put(subject)
+
+
+def last_send(draft: Draft, event: Event, channel: str) -> bytes:
+    """Return the send of this subject on this channel that must leave first, b"" if there is none."""
+    subject = draft.subjects.get((event.source, event.subject)) if event.subject else None
+    if subject is not None:
+        for sent in subject.last_sends:
+            if sent.channel == channel:
+                return sent.send_id
+    return b""
+
+
+def take_back(draft: Draft, source: str, subject: str, send_id: bytes) -> None:
+    """Forget a message that is known to have failed."""
+    known = draft.subjects.get((source, subject))
+    if known is None:
+        return
+    messages = (*known.closed, *known.told)
+    left = tuple(m for m in messages if m.send_id != send_id)
+    if len(left) != len(messages):
+        draft.put(_with_messages(known, left))
+
+
+def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
+    """Whether a message of a newer event of the subject was sent after this one."""
+    subject = draft.subjects.get((event.source, event.subject))
+    if subject is None or not followed(event):
+        return False
+    messages = (*subject.closed, *subject.told)
+    for at, message in enumerate(messages):
+        if message.send_id == send_id:
+            return not all(_same_event(later, message) for later in messages[at:])
+    return bool(messages)
+
+
+def prune(customer: Customer, policy: Policy, now: int) -> Customer:
+    """Return the customer without what can no longer matter; the same object if all of it can."""
+    since = now - longest_window(policy)
+    admissions = customer.admissions
+    if admissions and admissions[0].time <= since:
+        admissions = tuple(a for a in admissions if a.time > since)
+    opens = customer.opens
+    if any(o.expires <= now for o in opens):
+        opens = tuple(o for o in opens if o.expires > now)
+    if admissions is customer.admissions and opens is customer.opens:
+        return customer
+    return replace(customer, admissions=admissions, opens=opens)
+
+
+def _subject(draft: Draft, event: Event) -> Subject:
+    return draft.subjects.get((event.source, event.subject)) or Subject(event.source, event.subject)
+
+
+def _same_subject(one: Event, other: Event) -> bool:
+    return one.source == other.source and one.subject == other.subject
+
+
+def _same_event(one: Told, other: Told) -> bool:
+    return one.event_id == other.event_id and one.first_seen == other.first_seen
+
+
+def _without_data(message: Told) -> Told:
+    return message if message.data is None else replace(message, data=None)
+
+
+def _with_messages(subject: Subject, messages: tuple[Told, ...]) -> Subject:
+    """Return the subject with these messages: split after the last closing one, `previous` that of the newest."""
+    cut = max((at + 1 for at, m in enumerate(messages) if m.closing), default=0)
+    was = (*subject.closed, *subject.told)
+    previous = subject.previous
+    if not messages:
+        previous = None
+    elif was and not _same_event(was[-1], messages[-1]):
+        previous = messages[-1].data
+    return replace(subject, told=messages[cut:], closed=messages[:cut], previous=previous)
