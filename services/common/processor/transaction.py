@@ -97,10 +97,10 @@ class Transactions:
             batches = found.get((write.topic, partition))
             if batches is None:
                 batches = found[write.topic, partition] = [create()]
-            taken = batches[-1].append(key=write.key, value=write.value, timestamp=None, headers=write.headers)
+            taken = batches[-1].append(key=write.key, value=write.value, timestamp=None, headers=list(write.headers))
             if taken is None:
                 batches.append(create())
-                batches[-1].append(key=write.key, value=write.value, timestamp=None, headers=write.headers)
+                batches[-1].append(key=write.key, value=write.value, timestamp=None, headers=list(write.headers))
         for batches in found.values():
             for batch in batches:
                 batch.close()
