@@ -1,0 +1,201 @@
+"""Wire <-> values: sends, profiles, feedback, dead letters, the ledger, the event in the form that templates see."""
+
+from base64 import b32encode
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+
+from clarion.v1 import control_pb2, event_pb2, feedback_pb2, profile_pb2, send_pb2
+from services.common.processor.ports import Record
+from services.senders.ledger import Entry, Finding
+from services.senders.send import Choice, Recipient, Send, Wish
+
+_ID_BYTES = 20
+_DEAD_LETTER_BYTES = 64 * 1024
+
+encode_entry = msgspec.msgpack.Encoder().encode
+_decode_entry = msgspec.msgpack.Decoder[Entry](Entry).decode
+_CHOICES = {int(choice): choice for choice in Choice}
+
+
+def decode_entry(value: bytes) -> Entry:
+    """Read a value of the ledger; it is our own, so one that can't be read is a bug."""
+    entry: Entry = _decode_entry(value)
+    return entry
+
+
+class UnreadableError(Exception):
+    """A record that can't be understood; the message says why, without personal data."""
+
+
+def name(send_id: bytes) -> str:
+    """Return a send id as text: base32, lower case."""
+    return b32encode(send_id).decode("ascii").rstrip("=").lower()
+
+
+def ledger_key(lane: str, send_id: bytes) -> bytes:
+    """Return the key of a send in the ledger."""
+    return f"{lane}|{name(send_id)}".encode("ascii")
+
+
+def customer_key(tenant: str, customer: str) -> bytes:
+    """Return the key of all records about a customer."""
+    return f"{tenant}|{customer}".encode()
+
+
+def send(record: Record, lane: str, channel: str) -> Send:
+    """Read a record of this channel's sends; raise UnreadableError."""
+    try:
+        wire = send_pb2.Send.FromString(record.value or b"")
+    except DecodeError:
+        raise UnreadableError("not a send") from None
+    problem = _problem(wire, channel)
+    if problem:
+        raise UnreadableError(problem)
+    return Send(
+        send_id=wire.send_id,
+        decision_id=wire.decision_id,
+        lane=lane,
+        step=wire.step,
+        tenant=wire.tenant,
+        customer=wire.customer,
+        channel=wire.channel,
+        rule=wire.rule,
+        category=wire.category,
+        critical=wire.message_class == event_pb2.MESSAGE_CLASS_CRITICAL,
+        marketing=wire.message_class == event_pb2.MESSAGE_CLASS_MARKETING,
+        required=wire.required,
+        template=wire.template,
+        locale=wire.locale,
+        timezone=wire.timezone,
+        policy_hash=wire.policy_hash,
+        expires=wire.expire_time_us,
+        decided=wire.decide_time_us,
+        source=wire.event.source,
+        event_id=wire.event.id,
+        subject=wire.event.subject,
+        event=wire.event.SerializeToString(deterministic=True),
+        after=wire.after,
+    )
+
+
+def _problem(wire: send_pb2.Send, channel: str) -> str:
+    if len(wire.send_id) != _ID_BYTES or len(wire.decision_id) != _ID_BYTES:
+        return "an id is not 20 bytes long"
+    if not wire.tenant or not wire.customer:
+        return "names no customer"
+    if wire.channel != channel:
+        return "is for another channel"
+    return "" if wire.HasField("event") else "holds no event"
+
+
+def recipient(value: bytes, channel: str) -> Recipient:
+    """Read a customer's profile as far as it concerns this channel; raise UnreadableError."""
+    try:
+        wire = profile_pb2.Profile.FromString(value)
+    except DecodeError:
+        raise UnreadableError("not a profile") from None
+    return Recipient(
+        customer=wire.customer,
+        address=wire.addresses.get(channel, ""),
+        suppressed=wire.erased or any(found.channel == channel for found in wire.suppressed),
+        consents=channel in wire.consents,
+        wishes=tuple(
+            Wish(wish.category, wish.channel, _CHOICES[int(wish.value)])
+            for wish in wire.preferences
+            if int(wish.value) in _CHOICES
+        ),
+        locale=wire.locale,
+        timezone=wire.timezone,
+        attributes={key: _attribute(attribute) for key, attribute in sorted(wire.attributes.items())},
+    )
+
+
+def _attribute(value: profile_pb2.AttributeValue) -> str | int | float | bool | None:
+    kind = value.WhichOneof("value")
+    return None if kind is None else getattr(value, kind)
+
+
+def feedback(finding: Finding) -> bytes:
+    """Write what is known of a send."""
+    sent, outcome = finding.send, finding.outcome
+    return feedback_pb2.Feedback(
+        tenant=sent.tenant,
+        customer=sent.customer,
+        send_id=sent.send_id,
+        decision_id=sent.decision_id,
+        source=sent.source,
+        event_id=sent.event_id,
+        rule=sent.rule,
+        channel=sent.channel,
+        step=sent.step,
+        provider=finding.provider,
+        outcome=feedback_pb2.DeliveryOutcome.ValueType(outcome.kind),
+        hard=outcome.hard,
+        reason=f"{outcome.reason} {outcome.code}".strip(),
+        time_us=finding.time,
+        parked=finding.parked,
+        attempt=finding.attempt,
+    ).SerializeToString(deterministic=True)
+
+
+def dead_letter(record: Record, detail: str, service: str, now: int) -> bytes:
+    """Write a record that nobody could read, as it came."""
+    value = record.value or b""
+    return control_pb2.DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason="POISON",
+        detail=detail,
+        key=record.key or b"",
+        value=value[:_DEAD_LETTER_BYTES],
+        truncated=len(value) > _DEAD_LETTER_BYTES,
+        headers=[control_pb2.RecordHeader(name=key, value=content) for key, content in record.headers],
+        time_us=now,
+        service=service,
+    ).SerializeToString(deterministic=True)
+
+
+def context(sent: Send, customer: Recipient) -> Mapping[str, Any]:
+    """Return what templates see: `event`, `data`, `customer`; raise UnreadableError for data that is not JSON."""
+    wire = event_pb2.Event.FromString(sent.event)
+    try:
+        data = msgspec.json.decode(wire.data) if wire.data else {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UnreadableError("data is not JSON") from None
+    shown: dict[str, Any] = MessageToDict(wire, preserving_proto_field_name=True)
+    return {
+        "event": {
+            "id": wire.id,
+            "source": wire.source,
+            "type": wire.type,
+            "subject": wire.subject,
+            "time": shown.get("time", ""),
+            "lifecycle": _word(event_pb2.Lifecycle.Name(wire.lifecycle), "LIFECYCLE_", "point"),
+            "severity": _word(event_pb2.Severity.Name(wire.severity), "SEVERITY_", "info"),
+            "sequence": wire.sequence if wire.HasField("sequence") else None,
+            "tenant": wire.tenant,
+        },
+        "data": data,
+        "customer": {
+            "id": sent.customer,
+            "locale": sent.locale,
+            "timezone": sent.timezone,
+            "attributes": customer.attributes,
+        },
+    }
+
+
+def _word(enum_name: str, prefix: str, unset: str) -> str:
+    word = enum_name.removeprefix(prefix).lower()
+    return unset if word == "unspecified" else word
+
+
+def content_hash(content: bytes) -> bytes:
+    """Return what the ledger remembers of a message's content."""
+    return blake2b(content, digest_size=16).digest()

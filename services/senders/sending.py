@@ -1,0 +1,311 @@
+"""The business of one partition of a channel: new sends and those that are due, from the ledger to the provider.
+
+A pass goes in rounds: take what may go, re-check and render it, commit the intents (a zombie is fenced here, before
+any call), call the provider, many at once, each customer's in order. What came of the calls is committed with the next
+round's intents, at the end with the position of the input. A call that takes long is not waited for: its intent holds
+the whole send, the position moves on, a later pass takes the answer. Nothing is called on a profile that was read more
+than three seconds ago; what was not called by then goes back into the queue.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+
+from services.common.clock import Clock
+from services.common.processor.ports import Batch, Change, Committer, Record, Store, Write
+from services.common.topics import LANES
+from services.senders import codec, ledger, recheck
+from services.senders.ledger import Entry, Finding, Intent, Open, Parked, Result, Waiting
+from services.senders.message import Channel, Letter, Message
+from services.senders.metrics import SenderMetrics
+from services.senders.outcome import Kind, Outcome, Reason
+from services.senders.schedule import Schedule, in_order
+from services.senders.send import Recipient, Send
+
+SECOND = 1_000_000
+FRESH = 3 * SECOND
+PATIENCE_SECONDS = 5.0
+LOOK_AGAIN = SECOND // 10
+ROUND = 64
+WRITES_A_COMMIT = 1000
+KEPT = 7 * 24 * 3600 * SECOND
+CLEANED_A_PASS = 200
+
+
+class Customers(Protocol):
+    """Profiles of the partition's customers."""
+
+    async def refresh(self) -> None:
+        """Read to the end known now."""
+        ...
+
+    def recipient(self, tenant: str, customer: str) -> Recipient | None:
+        """Return a customer, or None when there is no profile; raise codec.UnreadableError."""
+        ...
+
+
+class Content(Protocol):
+    """What makes letters of sends."""
+
+    async def prepare(self, sends: Sequence[Send]) -> None:
+        """Wait, for a bounded time, until the policies of these sends are here."""
+        ...
+
+    def letter(self, send: Send, recipient: Recipient) -> Letter | Outcome:
+        """Render a send, or say why that is not possible."""
+        ...
+
+
+class Desk(Struct, frozen=True):
+    """What all partitions of a process share. `lanes` gives the lane of each input; `limit` bounds calls at once."""
+
+    name: str
+    channel_name: str
+    channel: Channel
+    content: Content
+    lanes: Mapping[str, str]
+    feedback: str
+    dead_letters: str
+    lease_grace: int
+    after_grace: int
+    clock: Clock
+    metrics: SenderMetrics
+    limit: asyncio.Semaphore
+    tasks: asyncio.TaskGroup
+
+
+class _Call(Struct, frozen=True):
+    intent: Intent
+    message: Message
+
+
+class Sending:
+    """A handler (see services/common/processor/ports.py), made from the committed ledger alone."""
+
+    def __init__(self, desk: Desk, customers: Customers, store: Store, committer: Committer) -> None:
+        self._desk = desk
+        self._customers = customers
+        self._store = store
+        self._committer = committer
+        self._schedule = Schedule(self._in_ledger, desk.after_grace)
+        self._ended: deque[tuple[int, bytes]] = deque()
+        self._changes: dict[bytes, Entry | None] = {}
+        self._outputs: list[Write] = []
+        self._answers: deque[tuple[Intent, Outcome | None]] = deque()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger()
+        self._restore()
+
+    def _restore(self) -> None:
+        ended = []
+        for key, value in self._store.items():
+            match codec.decode_entry(value):
+                case Waiting() as entry:
+                    self._schedule.wait(entry)
+                case Intent() as entry:
+                    self._schedule.orphan(entry, entry.time + self._desk.lease_grace)
+                case Result() | Parked() as entry:
+                    ended.append((entry.time + KEPT, key))
+        self._ended.extend(sorted(ended))
+        self._desk.metrics.open.inc(len(self._schedule))
+
+    async def process(self, batch: Batch) -> None:
+        """Take a batch and what is due."""
+        before = len(self._schedule)
+        await self._customers.refresh()
+        fresh_until = self._now(batch) + FRESH
+        self._adopt(batch)
+        self._take_answers(batch)
+        while taken := self._schedule.take(self._now(batch), ROUND):
+            await self._desk.content.prepare([entry.send for entry in taken if isinstance(entry, Waiting)])
+            calls = self._judge(taken, batch)
+            if calls or len(self._outputs) >= WRITES_A_COMMIT:
+                await self._commit(None)
+            if calls:
+                await self._call(calls, fresh_until)
+            self._take_answers(batch)
+            if self._now(batch) >= fresh_until:
+                break
+        self._clean(batch.now)
+        if batch.records or self._changes or self._outputs:
+            await self._commit(batch)
+        self._desk.metrics.open.inc(len(self._schedule) - before)
+
+    def next_due(self) -> int | None:
+        """Return when to look again: a send is due, a call may have ended, the ledger can be cleaned."""
+        instants = [self._schedule.next_due(), self._ended[0][0] if self._ended else None]
+        if self._answers:
+            instants.append(0)
+        elif self._calls:
+            instants.append(self._desk.clock.now() + LOOK_AGAIN)
+        return min((instant for instant in instants if instant is not None), default=None)
+
+    async def close(self) -> None:
+        """Give up the calls under way; their intents are in the ledger."""
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        if calls:
+            await asyncio.wait(calls)
+        self._desk.metrics.open.dec(len(self._schedule))
+
+    def _now(self, batch: Batch) -> int:
+        return max(self._desk.clock.now(), batch.now)
+
+    # --- gather ------------------------------------------------------------------------------
+
+    def _adopt(self, batch: Batch) -> None:
+        new = []
+        for topic, records in batch.records.items():
+            for record in records:
+                try:
+                    send = codec.send(record, self._desk.lanes[topic], self._desk.channel_name)
+                except codec.UnreadableError as error:
+                    self._bury(record, str(error), batch.now)
+                    continue
+                new.append(Waiting(send, record.offset, due=batch.now))
+        for entry in in_order(new):
+            key = codec.ledger_key(entry.send.lane, entry.send.send_id)
+            if entry.send.send_id in self._schedule or key in self._changes or self._store.get(key) is not None:
+                self._desk.metrics.prevented.inc()
+            else:
+                self._put(entry)
+
+    def _bury(self, record: Record, detail: str, now: int) -> None:
+        letter = codec.dead_letter(record, detail, self._desk.name, now)
+        self._outputs.append(Write(self._desk.dead_letters, record.key or b"", letter))
+        self._desk.metrics.dead_letters.inc()
+        self._log.warning("send is not readable", topic=record.topic, offset=record.offset, reason=detail)
+
+    def _in_ledger(self, send_id: bytes) -> bool:
+        return any(self._store.get(codec.ledger_key(lane, send_id)) is not None for lane in LANES)
+
+    # --- decide ------------------------------------------------------------------------------
+
+    def _judge(self, taken: Sequence[Open], batch: Batch) -> list[_Call]:
+        """Note the intents of what goes to the provider, end or postpone the rest."""
+        now, calls = self._now(batch), []
+        for entry in taken:
+            if isinstance(entry, Intent):
+                self._conclude(*ledger.interrupted(entry, now))
+                continue
+            match self._message(entry.send, now):
+                case Outcome() as outcome:
+                    self._conclude(*ledger.decline(entry, outcome, now))
+                case (message, content_hash):
+                    intent = ledger.intend(entry, self._desk.channel.provider, content_hash, now)
+                    self._put(intent)
+                    calls.append(_Call(intent, message))
+        return calls
+
+    def _message(self, send: Send, now: int) -> tuple[Message, bytes] | Outcome:
+        try:
+            recipient = self._customers.recipient(send.tenant, send.customer)
+        except codec.UnreadableError:
+            return Outcome(Kind.RETRY, Reason.UNREADABLE_PROFILE)
+        objection = recheck.objection(send, recipient, now)
+        if objection is not None or recipient is None:
+            return objection or Outcome(Kind.SUPPRESSED, Reason.NO_ADDRESS)
+        letter = self._desk.content.letter(send, recipient)
+        if isinstance(letter, Outcome):
+            return letter
+        message = self._desk.channel.compose(letter)
+        return message if isinstance(message, Outcome) else (message, codec.content_hash(message.content))
+
+    def _conclude(self, following: Entry, finding: Finding) -> None:
+        """Note what became of a try."""
+        send, outcome, metrics = finding.send, finding.outcome, self._desk.metrics
+        self._put(following, send)
+        key = codec.customer_key(send.tenant, send.customer)
+        self._outputs.append(Write(self._desk.feedback, key, codec.feedback(finding)))
+        metrics.outcomes[outcome.kind].inc()
+        metrics.reasons[outcome.reason].inc()
+        if finding.parked:
+            metrics.parked.inc()
+        if outcome.kind is Kind.UNKNOWN and finding.provider:
+            metrics.unknown.inc()
+        self._log.debug(
+            "tried",
+            send=codec.name(send.send_id),
+            outcome=outcome.kind.name,
+            reason=outcome.reason.value,
+            code=outcome.code,
+            attempt=finding.attempt,
+        )
+
+    def _put(self, entry: Entry, send: Send | None = None) -> None:
+        """Note the new state of a send."""
+        match entry:
+            case Waiting():
+                self._schedule.wait(entry)
+                send = entry.send
+            case Intent():
+                self._schedule.start(entry)
+                send = entry.send
+            case Result() | Parked():
+                assert send is not None  # noqa: S101  # an ended entry names none
+                self._schedule.end(send)
+                self._ended.append((entry.time + KEPT, codec.ledger_key(send.lane, send.send_id)))
+        self._changes[codec.ledger_key(send.lane, send.send_id)] = entry
+
+    def _take_answers(self, batch: Batch) -> None:
+        now = self._now(batch)
+        while self._answers:
+            intent, outcome = self._answers.popleft()
+            if outcome is None:
+                self._put(ledger.not_called(intent, now))
+            else:
+                self._conclude(*ledger.conclude(intent, outcome, now))
+
+    def _clean(self, now: int) -> None:
+        """Forget what ended long ago, a little at a time."""
+        for _ in range(CLEANED_A_PASS):
+            if not self._ended or self._ended[0][0] > now:
+                return
+            self._changes[self._ended.popleft()[1]] = None
+
+    # --- apply -------------------------------------------------------------------------------
+
+    async def _commit(self, batch: Batch | None) -> None:
+        """Write what changed. Sends that were only adopted are written when the position moves past their records."""
+        held_back = {} if batch is not None else {key: e for key, e in self._changes.items() if _only_adopted(e)}
+        changes = [
+            Change(key, None if entry is None else codec.encode_entry(entry))
+            for key, entry in self._changes.items()
+            if key not in held_back
+        ]
+        outputs, self._outputs, self._changes = self._outputs, [], held_back
+        await self._committer.commit(outputs, changes, batch)
+        self._schedule.committed()
+
+    async def _call(self, calls: Sequence[_Call], fresh_until: int) -> None:
+        """Start the calls, each customer's one after the other, and wait for those that are quick."""
+        chains: dict[tuple[str, str], list[_Call]] = {}
+        for call in calls:
+            chains.setdefault((call.intent.send.tenant, call.intent.send.customer), []).append(call)
+        started = [self._desk.tasks.create_task(self._chain(chain, fresh_until)) for chain in chains.values()]
+        for task in started:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        await asyncio.wait(started, timeout=PATIENCE_SECONDS)
+
+    async def _chain(self, chain: Sequence[_Call], fresh_until: int) -> None:
+        for call in chain:
+            self._answers.append((call.intent, await self._outcome(call, fresh_until)))
+
+    async def _outcome(self, call: _Call, fresh_until: int) -> Outcome | None:
+        """Call the provider, or don't when it has become too late for that (None)."""
+        metrics, send = self._desk.metrics, call.intent.send
+        async with self._desk.limit:
+            if self._desk.clock.now() >= min(fresh_until, send.expires):
+                return None
+            with metrics.in_flight.track_inprogress(), metrics.provider_seconds.time():
+                return await self._desk.channel.send(call.message, codec.name(send.send_id))
+
+
+def _only_adopted(entry: Entry | None) -> bool:
+    return isinstance(entry, Waiting) and entry.attempt == 0
