@@ -14,6 +14,7 @@ from services.policy.profiles import merge, to_profile
 from services.policy.registry import Registry
 from services.router import codec, metrics
 from services.router.decision.decide import decide
+from services.router.decision.lifecycle import prune
 from services.router.decision.model import (
     DAY,
     Customer,
@@ -162,7 +163,7 @@ class Pass:
         self, input: EventInput | DueInput | FeedbackInput, policy: Policy, customer: Customer, offset: int
     ) -> Result:
         self._policies[customer.tenant] = policy.hash
-        result = decide(input, policy, customer, self._now)
+        result = decide(input, policy, prune(customer, policy, self._now), self._now)
         self._state.put(customer, result.customer)
         key = _key(customer.tenant, customer.id)
         for decision in result.decisions:

@@ -15,16 +15,18 @@ from msgspec import Struct
 
 from services.common.processor.ports import Change
 from services.policy.profiles import to_profile
-from services.router.decision.model import Admission, Customer, Hold, Identity, Subject
+from services.router.decision.model import Admission, Customer, Hold, Identity, Open, Subject
 from services.router.timers import CustomerKey, Timers
 
-PROFILE, IDENTITY, ADMISSION, SUBJECT, HOLD = b"profile", b"identity", b"admission", b"subject", b"hold"
+PROFILE, IDENTITY, ADMISSION = b"profile", b"identity", b"admission"
+SUBJECT, HOLD, OPEN = b"subject", b"hold", b"open"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_identity = msgspec.msgpack.Decoder(Identity).decode
 _decode_admission = msgspec.msgpack.Decoder(Admission).decode
 _decode_subject = msgspec.msgpack.Decoder(Subject).decode
 _decode_hold = msgspec.msgpack.Decoder(Hold).decode
+_decode_open = msgspec.msgpack.Decoder(Open).decode
 
 EventKey = tuple[str, str, str, str]
 
@@ -36,6 +38,7 @@ class _Parts(Struct):
     admissions: list[Admission] = []
     subjects: dict[tuple[str, str], Subject] = {}
     holds: list[Hold] = []
+    opens: list[Open] = []
 
 
 class State:
@@ -97,8 +100,9 @@ class State:
             self._diff(after, HOLD, _holds(before), _holds(after))
             self.holds += len(after.holds) - len(before.holds)
             for hold in after.holds:
-                if hold not in before.holds:
-                    self.timers.set(hold.due, (after.tenant, after.id))
+                self.timers.set(hold.due, (after.tenant, after.id))
+        if after.opens is not before.opens:
+            self._diff(after, OPEN, _opens(before), _opens(after))
 
     def take_changes(self) -> list[Change]:
         """Take what has changed since the last call, as changelog records."""
@@ -134,6 +138,8 @@ class State:
                     parts.subjects[subject.source, subject.subject] = subject
                 case b"hold":
                     parts.holds.append(_decode_hold(value))
+                case b"open":
+                    parts.opens.append(_decode_open(value))
                 case _:
                     raise ValueError(f"the state has a record of an unknown kind: {kind!r}")
         heapq.heapify(self._identity_ages)
@@ -152,6 +158,7 @@ class State:
             ),
             parts.subjects,
             tuple(sorted(parts.holds, key=lambda hold: hold.decision_id)),
+            tuple(sorted(parts.opens, key=lambda one: one.send_id)),
         )
         self.holds += len(parts.holds)
         for hold in parts.holds:
@@ -185,3 +192,7 @@ def _subject_id(source: str, subject: str) -> bytes:
 
 def _holds(customer: Customer) -> dict[bytes, Struct]:
     return {hold.decision_id.hex().encode(): hold for hold in customer.holds}
+
+
+def _opens(customer: Customer) -> dict[bytes, Struct]:
+    return {one.send_id.hex().encode(): one for one in customer.opens}
