@@ -6,22 +6,20 @@ stopped by the next one.
 
 import asyncio
 import getpass
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import psutil
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.common.topics import Topics
 from services.control.broker import cluster
 from services.control.broker.jars import locked
 from services.control.errors import ClarionError
+from services.control.topics import connected, create_topics
 from tests.support.settings import SuiteSettings
 
 PARTITIONS = 4
@@ -70,19 +68,9 @@ def _sweep() -> None:
 async def created_topics(bootstrap: str) -> AsyncIterator[Topics]:
     """Create all topics under a prefix that nobody else has, and delete them afterwards."""
     topics = Topics(prefix=f"t{token_hex(4)}-", partitions=PARTITIONS)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id=f"tests-{os.getpid()}")
-    await admin.start()
-    try:
-        answer: Any = await admin.create_topics(
-            [
-                NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=dict(topic.configs))
-                for topic in topics.all()
-            ]
-        )
-        assert all(error[1] == 0 for error in answer.topic_errors), answer
+    async with connected(bootstrap) as admin:
+        await create_topics(admin, topics.all())
         try:
             yield topics
         finally:
             await admin.delete_topics([topic.name for topic in topics.all()])
-    finally:
-        await admin.close()

@@ -81,6 +81,10 @@ class Cluster:
         """Where the data is."""
         return self._record.data
 
+    def is_running(self) -> bool:
+        """Tell whether every broker's process runs."""
+        return all(_alive(node) for node in self._record.nodes)
+
     async def status(self) -> Status:
         """Ask every broker how it is."""
         known = await asyncio.gather(*(known_brokers(node.address) for node in self._record.nodes if _alive(node)))
@@ -250,7 +254,10 @@ def _nodes(brokers: int, ports: tuple[int, ...] | None) -> tuple[Node, ...]:
 def _refuse_other_size(data: Path, brokers: int) -> None:
     found = sum(1 for _ in data.glob("broker-*/log/meta.properties"))
     if found not in {0, brokers}:
-        raise ClarionError(f"the data in {data} belongs to {found} brokers, not {brokers}: give another folder")
+        raise ClarionError(
+            f"the data in {data} was written by {found} broker{'s'[: found != 1]}, not by {brokers}: "
+            f"start {found}, or give another folder"
+        )
 
 
 def _cluster_id(data: Path) -> str:
