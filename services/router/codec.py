@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from clarion.v1 import control_pb2, decision_pb2, event_pb2, feedback_pb2, profile_pb2, send_pb2
+from services.common import identifiers, strict_json
 from services.common.processor.ports import Record
 from services.router.decision.model import (
     Decision,
@@ -30,7 +31,6 @@ from services.router.decision.model import (
 )
 
 ENGINE_VERSION = "1"
-MAX_EVENT_BYTES = 65_536
 DEAD_LETTER_BYTES = 131_072
 DEAD_LETTER_KEY_BYTES = 1_024
 FUTURE_MICROSECONDS = 300_000_000
@@ -42,7 +42,13 @@ LANES = {
 }
 _LIFECYCLES = {value.name.lower(): value for value in Lifecycle}
 _SEVERITIES = {value.name.lower(): value for value in Severity}
-_LIMITS = {"id": 256, "source": 1024, "type": 256, "subject": 256}
+_LIMITS = {
+    "id": identifiers.MAX_ID_BYTES,
+    "source": identifiers.MAX_URI_BYTES,
+    "type": identifiers.MAX_ID_BYTES,
+    "subject": identifiers.MAX_ID_BYTES,
+}
+_JSON_TYPES = ("", "application/json")
 _T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
@@ -73,8 +79,11 @@ class FeedbackRecord(Struct, frozen=True, gc=False):
 
 def event(record: Record, default_tenant: str) -> Event:
     """Read an event; raise PoisonError when it is none, or one for an audience that is not one named customer."""
-    if record.value is None or len(record.value) > MAX_EVENT_BYTES:
-        raise PoisonError(f"an event takes 1 to {MAX_EVENT_BYTES} bytes of data, this has {len(record.value or b'')}")
+    if record.value is None:
+        raise PoisonError("the event has no data")
+    size = len(record.value) + sum(len(value) for _, value in record.headers)
+    if size > identifiers.MAX_EVENT_BYTES:
+        raise PoisonError(f"the event has {size} bytes; the limit is 64 KiB ({identifiers.MAX_EVENT_BYTES} bytes)")
     headers = _headers(record)
     if headers.get("ce_specversion") != "1.0":
         raise PoisonError("no CloudEvents 1.0 in binary mode: the header ce_specversion is not 1.0")
@@ -82,7 +91,10 @@ def event(record: Record, default_tenant: str) -> Event:
     _check_tenant(tenant)
     texts = {name: _text(headers, name) for name in _LIMITS}
     customer = _customer(headers, record.key, tenant)
-    data = _json_object(record.value, "data")
+    if headers.get("content-type", "").partition(";")[0].strip().lower() not in _JSON_TYPES:
+        raise PoisonError("the data must be application/json")
+    # Our own door has checked already that all readers of the data read the same.
+    data = _object(record.value, "data", strict="clarion-door" not in headers)
     lifecycle = _word(headers, "lifecycle", _LIFECYCLES, Lifecycle.POINT)
     severity = _word(headers, "severity", _SEVERITIES, Severity.INFO)
     sequence = _integer(headers, "sequence")
@@ -104,7 +116,7 @@ def event(record: Record, default_tenant: str) -> Event:
         data=data,
         content_hash=_content_hash(texts, lifecycle, sequence, severity, customer, data),
         accepted=record.timestamp,
-        traceparent=headers.get("ce_traceparent", ""),
+        traceparent=identifiers.trace_context(headers.get("ce_traceparent", "")),
         door=headers.get("clarion-door", "kafka"),
     )
 
@@ -117,7 +129,9 @@ def change(record: Record) -> ChangeInput:
     _check_customer(message.customer)
     match message.WhichOneof("kind"):
         case "merge_patch":
-            return ChangeInput(message.tenant, message.customer, _json_object(message.merge_patch, "merge_patch"))
+            return ChangeInput(
+                message.tenant, message.customer, _object(message.merge_patch, "the merge patch", strict=False)
+            )
         case "erase":
             return ChangeInput(message.tenant, message.customer, None)
         case _:
@@ -158,29 +172,20 @@ def _headers(record: Record) -> dict[str, str]:
 
 def _text(headers: Mapping[str, str], name: str) -> str:
     text = headers.get(f"ce_{name}", "")
-    if not text and name != "subject":
-        raise PoisonError(f"the header ce_{name} is missing")
-    if len(text.encode()) > _LIMITS[name]:
-        raise PoisonError(f"the header ce_{name} is longer than {_LIMITS[name]} bytes")
-    _check_printable(text, f"the header ce_{name}")
+    mistake = identifiers.text_mistake(text, _LIMITS[name], required=name != "subject")
+    if mistake:
+        raise PoisonError(f"the header ce_{name} {mistake}")
     return text
 
 
-def _check_printable(text: str, what: str) -> None:
-    if not text.isprintable():
-        raise PoisonError(f"{what} has characters that can't be shown")
-
-
 def _check_tenant(tenant: str) -> None:
-    if not tenant or "|" in tenant or len(tenant) > 63:  # noqa: PLR2004  # as at the door
-        raise PoisonError("the tenant is missing or not a name")
-    _check_printable(tenant, "the tenant")
+    if mistake := identifiers.tenant_mistake(tenant):
+        raise PoisonError(f"the tenant {mistake}" if tenant else "the tenant is missing (header ce_tenant)")
 
 
 def _check_customer(customer: str) -> None:
-    if not customer or "|" in customer or len(customer.encode()) > 256:  # noqa: PLR2004  # as at the door
-        raise PoisonError("a customer id is 1 to 256 bytes without a bar")
-    _check_printable(customer, "the customer id")
+    if mistake := identifiers.customer_mistake(customer):
+        raise PoisonError(f"the customer id {mistake}")
 
 
 def _customer(headers: Mapping[str, str], key: bytes | None, tenant: str) -> str:
@@ -195,7 +200,7 @@ def _customer(headers: Mapping[str, str], key: bytes | None, tenant: str) -> str
         except UnicodeDecodeError as error:
             raise PoisonError("the key is not UTF-8") from error
     else:
-        named = _json_object(audience.encode(), "audience").get("customers")
+        named = _object(audience.encode(), "the audience", strict=True).get("customers")
         if not isinstance(named, list) or len(named) != 1 or not isinstance(named[0], str):
             raise PoisonError(
                 'an audience is exactly one named customer: {"customers": ["ana"]}; others are not supported'
@@ -205,13 +210,15 @@ def _customer(headers: Mapping[str, str], key: bytes | None, tenant: str) -> str
     return customer
 
 
-def _json_object(text: bytes, what: str) -> dict[str, Any]:
+def _object(text: bytes, what: str, *, strict: bool) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PoisonError(f"{what} is not JSON") from error
+        found = strict_json.parse(text) if strict else msgspec.json.decode(text)
+    except (strict_json.JsonMistake, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PoisonError(
+            f"{what} {error}" if isinstance(error, strict_json.JsonMistake) else f"{what} is not JSON"
+        ) from error
     if not isinstance(found, dict):
-        raise PoisonError(f"{what} is not a JSON object")
+        raise PoisonError(f"{what} must be a JSON object")
     return found
 
 
