@@ -64,7 +64,7 @@ async def serve(settings: IngestSettings, stop: asyncio.Event) -> None:
     await policies.start()
     server, serving = _server(settings, door)
     await server.start()
-    structlog.get_logger().info("listening", port=settings.ingest_grpc_port)
+    structlog.get_logger().info("listening", address=settings.grpc_address)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_health(settings.bind, settings.ingest_health_port, readiness.missing, stop))
         tasks.create_task(policies.follow(stop))
@@ -91,7 +91,7 @@ def _server(settings: IngestSettings, door: GrpcDoor) -> tuple[grpc.aio.Server, 
     add_HealthServicer_to_server(serving, server)
     if settings.ingest_reflection:
         reflection.enable_server_reflection((*SERVICES, HEALTH, reflection.SERVICE_NAME), server)
-    server.add_insecure_port(f"{settings.bind}:{settings.ingest_grpc_port}")
+    server.add_insecure_port(settings.grpc_address)
     return server, serving
 
 

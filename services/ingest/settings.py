@@ -26,6 +26,11 @@ class IngestSettings(CommonSettings):
     ingest_drain_s: float = Field(default=10, ge=0, description="Time that calls in work have to end at a stop.")
     tenant: str = Field(default="", description="Tenant of events and customers that name none.")
 
+    @property
+    def grpc_address(self) -> str:
+        """Where the gRPC door is."""
+        return f"[{self.bind}]:{self.ingest_grpc_port}" if ":" in self.bind else f"{self.bind}:{self.ingest_grpc_port}"
+
     @model_validator(mode="after")
     def _on_this_machine(self) -> Self:
         if self.bind != "localhost" and not ip_address(self.bind).is_loopback:
