@@ -28,7 +28,6 @@ from services.senders.send import Recipient, Send
 
 SECOND = 1_000_000
 FRESH = 3 * SECOND
-PATIENCE_SECONDS = 5.0
 LOOK_AGAIN = SECOND // 10
 ROUND = 64
 WRITES_A_COMMIT = 1000
@@ -37,7 +36,7 @@ CLEANED_A_PASS = 200
 
 
 class Customers(Protocol):
-    """Profiles of the partition's customers."""
+    """Profiles of the partition's customers; they belong to the handler, which stops them."""
 
     async def refresh(self) -> None:
         """Read to the end known now."""
@@ -45,6 +44,10 @@ class Customers(Protocol):
 
     def recipient(self, tenant: str, customer: str) -> Recipient | None:
         """Return a customer, or None when there is no profile; raise codec.UnreadableError."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop reading."""
         ...
 
 
@@ -61,7 +64,10 @@ class Content(Protocol):
 
 
 class Desk(Struct, frozen=True):
-    """What all partitions of a process share. `lanes` gives the lane of each input; `limit` bounds calls at once."""
+    """What all partitions of a process share. `lanes` gives the lane of each input; `limit` bounds calls at once.
+
+    `patience` is how many seconds a pass waits for its calls before it goes on without their answers.
+    """
 
     name: str
     channel_name: str
@@ -76,6 +82,7 @@ class Desk(Struct, frozen=True):
     metrics: SenderMetrics
     limit: asyncio.Semaphore
     tasks: asyncio.TaskGroup
+    patience: float = 5.0
 
 
 class _Call(Struct, frozen=True):
@@ -152,6 +159,7 @@ class Sending:
         if calls:
             await asyncio.wait(calls)
         self._desk.metrics.open.dec(len(self._schedule))
+        await self._customers.stop()
 
     def _now(self, batch: Batch) -> int:
         return max(self._desk.clock.now(), batch.now)
@@ -291,7 +299,7 @@ class Sending:
         for task in started:
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
-        await asyncio.wait(started, timeout=PATIENCE_SECONDS)
+        await asyncio.wait(started, timeout=self._desk.patience)
 
     async def _chain(self, chain: Sequence[_Call], fresh_until: int) -> None:
         for call in chain:
