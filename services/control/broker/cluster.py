@@ -216,7 +216,7 @@ async def start(
         ephemeral=ephemeral,
         jvm=jvm or ("quick" if ephemeral else "steady"),
         java=find_java(settings, console),
-        classpath=ensure_jars(settings.cache_dir, console),
+        classpath=ensure_jars(settings, console),
     )
     async with _locked(home):
         if running := attach(home):

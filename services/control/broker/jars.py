@@ -17,6 +17,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+from services.control.broker.settings import BrokerSettings
 from services.control.errors import ClarionError
 
 KAFKA_VERSION = "4.2.1"
@@ -47,13 +48,13 @@ def read_lock(path: Path = LOCK_FILE) -> tuple[Jar, ...]:
     return tuple(Jar(coordinates, int(size), digest) for coordinates, size, digest in lines)
 
 
-def ensure_jars(cache: Path, console: Console) -> tuple[Path, ...]:
+def ensure_jars(settings: BrokerSettings, console: Console, lock: Path = LOCK_FILE) -> tuple[Path, ...]:
     """Have all jars in the cache, and return them in the order of the class path."""
-    folder = cache / f"kafka-{KAFKA_VERSION}"
-    jars = read_lock()
-    if _missing(jars, folder):
+    folder = settings.cache_dir / f"kafka-{KAFKA_VERSION}"
+    jars = read_lock(lock)
+    if missing(jars, folder):
         with locked(folder / ".lock"):
-            _download(_missing(jars, folder), folder, console)
+            _download(missing(jars, folder), folder, settings.jar_mirror, console)
     return tuple(sorted(folder / jar.filename for jar in jars))
 
 
@@ -66,7 +67,8 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _missing(jars: tuple[Jar, ...], folder: Path) -> tuple[Jar, ...]:
+def missing(jars: tuple[Jar, ...], folder: Path) -> tuple[Jar, ...]:
+    """List the jars that are not in the folder, or not whole."""
     return tuple(jar for jar in jars if not _whole(folder / jar.filename, jar))
 
 
@@ -78,7 +80,7 @@ def _digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def _download(jars: tuple[Jar, ...], folder: Path, console: Console) -> None:
+def _download(jars: tuple[Jar, ...], folder: Path, mirror: str | None, console: Console) -> None:
     progress = Progress(
         TextColumn(f"downloading Kafka {KAFKA_VERSION}, {len(jars)} files"),
         BarColumn(),
@@ -89,19 +91,18 @@ def _download(jars: tuple[Jar, ...], folder: Path, console: Console) -> None:
     with progress, ThreadPoolExecutor(_PARALLEL) as pool:
         task = progress.add_task("", total=sum(jar.size for jar in jars))
         try:
-            for _ in pool.map(lambda jar: _fetch(jar, folder, lambda count: progress.advance(task, count)), jars):
-                pass
+            list(pool.map(lambda jar: _fetch(jar, folder, mirror, lambda n: progress.advance(task, n)), jars))
         except OSError as error:
             pool.shutdown(cancel_futures=True)
             _give_up(jars, folder, error)
 
 
-def _fetch(jar: Jar, folder: Path, advance: Callable[[int], None]) -> None:
+def _fetch(jar: Jar, folder: Path, mirror: str | None, advance: Callable[[int], None]) -> None:
     # Imported here: it takes 0.2 s, which every command would pay for the one first download.
     from maven_artifact.artifact import Artifact  # noqa: PLC0415
     from maven_artifact.downloader import Downloader  # noqa: PLC0415
 
-    source = Downloader()
+    source = Downloader(mirror) if mirror else Downloader()
     address = source.resolver.uri_for_artifact(Artifact.parse(jar.coordinates))
     part = folder / f"{jar.filename}.part"
     with source.requestor.request(address, _raise, stream=True, timeout=_TIMEOUT_S) as answer, part.open("wb") as file:
@@ -119,9 +120,9 @@ def _raise(_address: str, error: Exception) -> NoReturn:
 
 
 def _give_up(jars: tuple[Jar, ...], folder: Path, error: OSError) -> NoReturn:
-    names = [jar.filename for jar in _missing(jars, folder)]
+    names = [jar.filename for jar in missing(jars, folder)]
+    hint = ", ".join(names[:2]) + (", ..." if names[2:] else "")
     raise ClarionError(
-        f"cannot download Kafka {KAFKA_VERSION} ({type(error).__name__}): {len(names)} of {len(read_lock())} files are "
-        f"missing ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''}); "  # noqa: PLR2004  # a hint, not a list
-        f"connect to a network, or copy the files that {LOCK_FILE} lists into {folder}"
+        f"cannot download Kafka {KAFKA_VERSION} ({type(error).__name__}): {len(names)} of its files are missing ({hint}); "
+        f"connect to a network, or put the files that {LOCK_FILE} lists into {folder}"
     ) from error

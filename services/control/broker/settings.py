@@ -28,3 +28,6 @@ class BrokerSettings(BaseSettings):
     java_home: Path | None = Field(
         default=None, validation_alias="JAVA_HOME", description="Where the machine's Java is, if not on the PATH."
     )
+    jar_mirror: str | None = Field(
+        default=None, description="Address of a Maven repository to download Kafka from, if not the public one."
+    )
