@@ -1,0 +1,346 @@
+"""What each file of a policy may contain, as pydantic models.
+
+Shapes know a file by itself: its keys, types and small formats. What files say about each other is compared in
+`compile`. Keys of the language that this version does not do yet are refused by name, never silently ignored.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from services.policy import words
+from services.policy.documents import Document, type_names
+from services.policy.mistakes import Mistake, nearest
+from services.router.decision.model import MINUTE
+
+# Keys that policy.md knows and this version does not do.
+LATER: Final = frozenset(
+    {"segments", "segment", "digest", "rollout", "holdout", "once", "once_window", "announce_transient"}
+    | {"announce_always"}
+)
+
+
+def _choice(known: Iterable[str], *, later: Sequence[str] = ()) -> BeforeValidator:
+    names = tuple(known)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in later:
+            raise PydanticCustomError("later", "'{word}' is not supported yet", {"word": value})
+        if not isinstance(value, str) or value not in names:
+            shown = repr(value[:60]) if isinstance(value, str) else _kind(value)
+            hint = nearest(value, names) if isinstance(value, str) else ""
+            message = f"{shown} is not one of {', '.join(names)}"
+            raise PydanticCustomError("choice", "{message}", {"message": message, "hint": hint})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _read(reader: Callable[[str], Any]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            message = f"must be text, not {_kind(value)}"
+            if isinstance(value, int | float) and reader is words.minute_of_day:
+                message += ' (times of day are quoted: "22:00")'
+            raise PydanticCustomError("word", "{message}", {"message": message, "hint": ""})
+        try:
+            return reader(value)
+        except words.WordError as error:
+            raise PydanticCustomError("word", "{message}", {"message": str(error), "hint": error.suggestion}) from None
+
+    return BeforeValidator(check)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return type_names.get(type(value), "this")
+
+
+Channel = Annotated[str, _choice(words.CHANNELS)]
+MessageClassName = Annotated[str, _choice(words.CLASSES)]
+PreferenceName = Annotated[str, _choice(words.VALUES, later=["digest"])]
+Duration = Annotated[int, _read(words.duration)]
+TimeOfDay = Annotated[int, _read(words.minute_of_day)]
+Zone = Annotated[str, _read(words.zone)]
+LocaleName = Annotated[str, _read(words.locale)]
+# A name goes into ids, metrics and file names.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+TypeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=128)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=4_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+S = TypeVar("S", bound="Shape")
+
+
+class Shape(BaseModel):
+    """Strict and closed: an unknown key is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+
+
+class Window(Shape):
+    """Local times of quiet hours."""
+
+    start: TimeOfDay
+    end: TimeOfDay
+
+
+class QuietHours(Shape):
+    """The tenant's quiet hours."""
+
+    start: TimeOfDay | None = None
+    end: TimeOfDay | None = None
+    days: dict[Annotated[str, _choice(words.WEEKDAYS)], Window] = {}
+    channels: list[Channel] = []
+    over: Annotated[str, _choice(words.QUIET_OVERS)] = "hold"
+    release_spread: Duration = 0
+
+
+class DefaultPreferences(Shape):
+    """What holds for customers who said nothing."""
+
+    channel: dict[Channel, PreferenceName] = {}
+    category: dict[str, PreferenceName] = {}
+
+
+class Defaults(Shape):
+    """`defaults` of clarion.yaml."""
+
+    locale: LocaleName = "en"
+    timezone: Zone = "UTC"
+    channels: list[Channel] = []
+    quiet_hours: QuietHours | None = None
+    preferences: DefaultPreferences = DefaultPreferences()
+    dedup_window: Duration = 24 * 60 * MINUTE
+
+
+class Lock(Shape):
+    """Never, whatever anyone prefers."""
+
+    category: str = ""
+    channel: Channel = ""
+    reason: Text
+
+
+class TenantFile(Shape):
+    """clarion.yaml."""
+
+    tenant: Name
+    defaults: Defaults = Defaults()
+    attributes: dict[Name, Annotated[str, _choice(words.ATTRIBUTE_TYPES)]] = {}
+    jargon: dict[LocaleName, list[Text]] = {}
+    locks: list[Lock] = []
+
+
+class Category(Shape):
+    """A unit of preference."""
+
+    title: Text
+    default: PreferenceName
+    required: bool = False
+
+
+class CategoriesFile(Shape):
+    """categories.yaml."""
+
+    categories: dict[Name, Category]
+
+
+class Where(Shape):
+    """What a cap concerns."""
+
+    channel: Channel = ""
+    category: str = ""
+    class_: MessageClassName = Field("", alias="class")
+    rule: str = ""
+
+
+class Cap(Shape):
+    """A frequency cap."""
+
+    name: Name
+    per: Annotated[str, _choice(words.PERS)]
+    where: Where = Field(default_factory=lambda: Where.model_validate({}))
+    limit: Count
+    window: Duration
+    over: Annotated[str, _choice(words.CAP_OVERS, later=["digest"])]
+    max_hold: Duration | None = None
+    exempt: list[MessageClassName] = []
+    reserve: dict[MessageClassName, Count] = {}
+
+
+class CapsFile(Shape):
+    """caps.yaml."""
+
+    caps: list[Any]
+
+
+class EventFile(Shape):
+    """events/*.yaml."""
+
+    type: TypeName
+    owner: Text
+    description: Text
+    lifecycle: bool = False
+    data: dict[str, Any]
+
+
+class Channels(Shape):
+    """The channel plan of a rule."""
+
+    first: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
+    all: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
+    order: Annotated[str, _choice(["preferred", "fixed"])] = "preferred"
+
+
+class Rule(Shape):
+    """One rule; what a rule that sends must have is asked in `compile`."""
+
+    name: Name
+    owner: Text = ""
+    description: Text = ""
+    on: Annotated[list[Text], BeforeValidator(_as_list), Field(min_length=1)]
+    when: Expression | None = None
+    who: Expression | None = None
+    ignore: bool = False
+    continue_: bool = Field(default=False, alias="continue")
+    category: Text | None = None
+    class_: MessageClassName | None = Field(None, alias="class")
+    channels: Channels | None = None
+    template: Text | None = None
+    material: Expression | None = None
+    expires_after: Duration = 72 * 60 * MINUTE
+    quiet_hours: Annotated[str, _choice(["respect", "ignore"])] = "respect"
+
+
+class RulesFile(Shape):
+    """rules/*.yaml."""
+
+    rules: list[Any]
+
+
+class Action(Shape):
+    """The one thing to do next."""
+
+    label: Text
+    url: Text
+
+
+class TemplateFile(Shape):
+    """templates/NAME/LOCALE.yaml: one content model, and overrides for channels."""
+
+    headline: Text
+    what: Text
+    why: Text | None = None
+    impact: Text | None = None
+    next: Text | None = None
+    apology: Text | None = None
+    action: Action | None = None
+    closing: Text | None = None
+    email: Text | None = None
+    sms: Text | None = None
+    push: Text | None = None
+    chat: Text | None = None
+    webhook: Text | None = None
+    inbox: Text | None = None
+
+
+def fit(shape: type[S], document: Document, at: Sequence[str | int] = ()) -> tuple[S | None, list[Mistake]]:
+    """Return the file, or the value at a place of it, as its shape, or why it is not one."""
+    node, there = document.find(at)
+    if node is None or not there:
+        return None, []
+    try:
+        return shape.model_validate(node.plain()), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True, include_input=True)
+        return None, [_mistake(shape, document, at, detail) for detail in details]
+
+
+def _mistake(shape: type[Shape], document: Document, at: Sequence[str | int], detail: ErrorDetails) -> Mistake:
+    inner = [key for key in detail["loc"] if key != "[key]"]
+    loc = [*at, *inner]
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            return document.mistake(loc[:-1], f"{loc[-1]!r} is missing", at_key=bool(loc[:-1]))
+        case "extra_forbidden":
+            name = str(loc[-1])
+            if name in LATER:
+                return document.mistake(loc, f"{name!r} is not supported yet", at_key=True)
+            hint = nearest(name, _keys(shape, inner[:-1]))
+            return document.mistake(loc, f"unknown key {name[:60]!r}", hint, at_key=True)
+        case "choice" | "word" | "later":
+            message = detail["msg"]
+            return document.mistake(loc, message, context.get("hint", ""), at_key="[key]" in detail["loc"])
+        case _:
+            return document.mistake(loc, _say(detail, context), at_key="[key]" in detail["loc"])
+
+
+_WANTED: Final = {
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "list_type": "must be a list",
+}
+
+
+def _say(detail: ErrorDetails, context: dict[str, Any]) -> str:  # noqa: PLR0911 - one line for each kind
+    kind = detail["type"]
+    if kind in _WANTED:
+        return f"{_WANTED[kind]}, not {_kind(detail['input'])}"
+    match kind:
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case "string_too_short" | "too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"is longer than {context['max_length']} characters"
+        case "string_pattern_mismatch":
+            return f"{str(detail['input'])[:60]!r} is not a name (letters, digits, '-' and '_', first a letter)"
+        case _:
+            return detail["msg"]
+
+
+def _keys(shape: type[Shape], loc: Sequence[str | int]) -> Iterator[str]:
+    """Yield the keys that a shape knows at a place."""
+    here: Any = shape
+    for key in loc:
+        here = _inside(here, key)
+    if isinstance(here, type) and issubclass(here, Shape):
+        for name, field in here.model_fields.items():
+            yield field.alias or name
+
+
+def _inside(annotation: Any, key: str | int) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, Shape):
+        for name, field in annotation.model_fields.items():
+            if key in (field.alias, name):
+                return _bare(field.annotation)
+        return None
+    arguments = get_args(annotation)
+    if get_origin(annotation) in {list, dict} and arguments:
+        return _bare(arguments[-1])
+    return None
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without `None` and metadata."""
+    while (arguments := get_args(annotation)) and get_origin(annotation) not in {list, dict}:
+        annotation = arguments[0]
+    return annotation
