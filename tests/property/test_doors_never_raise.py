@@ -1,0 +1,105 @@
+"""Whatever comes to a door gets an answer: a value, never an exception."""
+
+import json
+
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clarion.v1 import event_pb2
+from services.common.strict_json import JsonMistake, parse
+from services.control.event_lines import read_customers, read_events
+from services.ingest.check import Reason, Refused, Taken, Violation, check_event, refused
+from services.ingest.codec import event_record
+from services.ingest.statuses import refusal
+from services.router.decision.model import Defaults, EventType, Policy
+
+TYPE = EventType("t", lifecycle=True, check=lambda data: (("data.a", "is missing"),) if "a" not in data else ())
+POLICY = Policy("n", "0" * 64, Defaults(), {}, (), (), {"t": TYPE}, (), {})
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+json_bytes = st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode())
+KEYS = ["id", "time", "sequence", "audience", "data", "lifecycle", "severity", "tenant", "customer", "expirytime", "x"]
+tenants = st.sampled_from(["n", "", "other"]) | st.text(max_size=5)
+names = st.text(max_size=8) | st.sampled_from(["t", "x" * 300])
+events = st.builds(
+    lambda fields, ids: event_pb2.Event(
+        audience=event_pb2.Audience(customers=event_pb2.Audience.Customers(ids=ids)), **fields
+    ),
+    st.fixed_dictionaries(
+        {"id": names, "source": names, "type": names, "tenant": tenants, "data": json_bytes},
+        optional={
+            "subject": names,
+            "lifecycle": st.integers(0, 9),
+            "severity": st.integers(-1, 9),
+            "sequence": st.integers(-(2**63), 2**63 - 1),
+            "traceparent": names,
+            "data_content_type": st.sampled_from(["application/json", "x"]) | st.text(),
+            "time": st.builds(
+                lambda seconds, nanos: {"seconds": seconds, "nanos": nanos},
+                st.integers(-(2**63), 2**63 - 1),
+                st.integers(-(2**31), 2**31 - 1),
+            ),
+        },
+    ),
+    st.lists(names, max_size=3),
+)
+
+
+def answered(event: event_pb2.Event) -> Taken | Refused:
+    answer = check_event(event, {"n": POLICY}.get, "n")
+    if isinstance(answer, Taken):
+        record = event_record(answer, "", "grpc")
+        assert record.key == f"{answer.tenant}|{answer.customer}".encode()
+        assert isinstance(parse(record.value), dict)
+    else:
+        assert refusal(answer).reason == answer.violations[0].reason
+    return answer
+
+
+@given(events)
+def test_any_event_is_taken_or_refused(event: event_pb2.Event) -> None:
+    answered(event)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_that_are_a_message_are_taken_or_refused(data: bytes) -> None:
+    try:
+        event = event_pb2.Event.FromString(data)
+    except DecodeError:
+        return
+    answered(event)
+
+
+@given(st.binary(max_size=200) | json_bytes)
+@settings(max_examples=500)
+def test_what_is_parsed_can_be_written_again_and_means_the_same(data: bytes) -> None:
+    try:
+        value = parse(data)
+    except JsonMistake as mistake:
+        assert str(mistake)  # noqa: PT017  # either is right; a third outcome is what must not be
+        return
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    assert parse(written) == value == json.loads(data)
+
+
+@given(st.text(max_size=300) | st.dictionaries(st.sampled_from(KEYS), json_values).map(json.dumps))
+def test_any_line_is_read_or_a_mistake(line: str) -> None:
+    for _, event in read_events([line]):
+        if isinstance(event, event_pb2.Event):
+            answered(event)
+        else:
+            assert event
+    for _, change in read_customers([line]):
+        assert change
+
+
+@given(st.lists(st.tuples(st.text(max_size=3_000), st.text(max_size=3_000), st.sampled_from(Reason)), min_size=1))
+def test_details_of_a_refusal_always_fit_into_a_header(given_violations: list[tuple[str, str, Reason]]) -> None:
+    refusal_bytes = refusal(refused([Violation(*given) for given in given_violations])).ByteSize()
+
+    assert refusal_bytes < 8_192
