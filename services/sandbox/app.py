@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from services.common import health
 from services.common.clock import WallClock
+from services.sandbox import pages
 from services.sandbox.api import Api
 from services.sandbox.faults import Faults
 from services.sandbox.metrics import KEPT
@@ -48,7 +49,7 @@ def _web(store: Store, faults: Faults, smtp: SmtpServer) -> Starlette:
         return [] if smtp.listening else ["smtp"]
 
     return Starlette(
-        routes=[*Api(store, faults).routes(), *health.routes(missing)],
+        routes=[*Api(store, faults).routes(), *health.routes(missing), *pages.routes()],
         exception_handlers={BadInputError: on_bad_input, HTTPException: on_http_error},
     )
 
