@@ -15,11 +15,23 @@ def kafka(request: pytest.FixtureRequest) -> str:
     return support.shared_bootstrap(_main_pid(request.config))
 
 
+@pytest.fixture(scope="session")
+def kafka_packages() -> None:
+    """What a Kafka of the test's own needs is in the cache."""
+    support.need_packages()
+
+
 @pytest.fixture
 async def topics(kafka: str) -> AsyncIterator[Topics]:
     """All topics, four partitions each, under a prefix of this test's own."""
     async with support.created_topics(kafka) as topics:
         yield topics
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"kafka", "kafka_packages"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

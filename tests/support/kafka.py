@@ -14,10 +14,13 @@ from secrets import token_hex
 
 import psutil
 import pytest
+from rich.console import Console
 
 from services.common.topics import Topics
 from services.control.broker import cluster
-from services.control.broker.jars import locked
+from services.control.broker.jars import ensure_jars, locked
+from services.control.broker.java import find_java
+from services.control.broker.settings import BrokerSettings
 from services.control.errors import ClarionError
 from services.control.topics import connected, create_topics
 from tests.support.settings import SuiteSettings
@@ -29,13 +32,20 @@ _HOMES = Path(tempfile.gettempdir()) / f"clarion-tests-{getpass.getuser()}"
 
 def shared_bootstrap(main_pid: int) -> str:
     """Say where the run's Kafka is, starting it if nobody has yet."""
-    settings = SuiteSettings()
-    if settings.kafka_bootstrap:
-        return settings.kafka_bootstrap
+    if named := SuiteSettings().kafka_bootstrap:
+        return named
+    need_packages()
+    return _find_or_start(_HOMES / str(main_pid))
+
+
+def need_packages() -> None:
+    """Have what a Kafka needs; where it cannot be had, skip on a laptop and fail in CI."""
+    settings, console = BrokerSettings(), Console(stderr=True)
     try:
-        return _find_or_start(_HOMES / str(main_pid))
+        find_java(settings, console)
+        ensure_jars(settings, console)
     except (ClarionError, OSError) as error:
-        if settings.ci:
+        if SuiteSettings().ci:
             raise
         pytest.skip(f"no Kafka: {error}")
 

@@ -131,14 +131,16 @@ class Cluster:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def start(self) -> None:
-        """Format what is new, start every broker, and wait until all are ready."""
-        self._home.mkdir(parents=True, exist_ok=True)
-        nodes = self._record.nodes
-        await self._format()
-        for node in nodes:
-            self._spawn(node)
-        await asyncio.gather(*(self._until_ready(node) for node in self._record.nodes))
+    async def launch(self) -> None:
+        """Format what is new, start every broker, and wait until all are ready; on failure leave none running."""
+        try:
+            await self._format()
+            for node in self._record.nodes:
+                self._spawn(node)
+            await asyncio.gather(*(self._until_ready(node) for node in self._record.nodes))
+        except BaseException:
+            await self.stop()
+            raise
 
     async def _format(self) -> None:
         cluster_id = _cluster_id(self._record.data)
@@ -182,7 +184,8 @@ class Cluster:
         peers = frozenset(peer.id for peer in self._record.nodes if _alive(peer))
         if not await until_ready(node.address, peers, lambda: _alive(node), START_DEADLINE_S):
             folder = self._folder(node)
-            raise ClarionError(f"Kafka's broker {node.id} did not become ready: {_why(folder)} (log: {folder})")
+            where = "" if self._record.ephemeral else f" (log: {folder})"
+            raise ClarionError(f"Kafka's broker {node.id} did not become ready: {_why(folder)}{where}")
 
     def _folder(self, node: Node) -> Path:
         return self._record.data / f"broker-{node.id}"
@@ -208,26 +211,21 @@ async def start(
     """
     settings = settings or BrokerSettings()
     console = console or Console(stderr=True)
+    java = find_java(settings, console)
+    classpath = ensure_jars(settings, console)
     temporary = Path(tempfile.mkdtemp(prefix="clarion-kafka-")) if ephemeral else None
     home = home or temporary or settings.data_dir / "kafka"
-    record = Record(
-        nodes=(),
-        data=temporary or home,
-        ephemeral=ephemeral,
-        jvm=jvm or ("quick" if ephemeral else "steady"),
-        java=find_java(settings, console),
-        classpath=ensure_jars(settings, console),
-    )
-    async with _locked(home):
-        if running := attach(home):
-            raise ClarionError(f"a Kafka of {home} is running already at {running.bootstrap}: stop it first")
-        _refuse_other_size(record.data, brokers)
-        cluster = Cluster(home, msgspec.structs.replace(record, nodes=_nodes(brokers, ports)))
-        try:
-            await cluster.start()
-        except BaseException:
-            await cluster.stop()
-            raise
+    record = Record((), temporary or home, ephemeral, jvm or ("quick" if ephemeral else "steady"), java, classpath)
+    try:
+        async with _locked(home):
+            _refuse_running(home)
+            _refuse_other_size(record.data, brokers)
+            cluster = Cluster(home, msgspec.structs.replace(record, nodes=_nodes(brokers, ports)))
+            await cluster.launch()
+    except BaseException:
+        if temporary:
+            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+        raise
     return cluster
 
 
@@ -251,8 +249,13 @@ def _nodes(brokers: int, ports: tuple[int, ...] | None) -> tuple[Node, ...]:
     )
 
 
+def _refuse_running(home: Path) -> None:
+    if running := attach(home):
+        raise ClarionError(f"a Kafka of {home} is running already at {running.bootstrap}: stop it first")
+
+
 def _refuse_other_size(data: Path, brokers: int) -> None:
-    found = sum(1 for _ in data.glob("broker-*/log/meta.properties"))
+    found = sum(1 for _ in data.glob("broker-*"))
     if found not in {0, brokers}:
         raise ClarionError(
             f"the data in {data} was written by {found} broker{'s'[: found != 1]}, not by {brokers}: "

