@@ -1,0 +1,186 @@
+from msgspec.structs import replace
+
+from services.router.decision.decide import decide
+from services.router.decision.lifecycle import prune
+from services.router.decision.model import HOUR, Decision, Feedback, FeedbackInput, Lifecycle, Over
+from tests.builders import (
+    NOON,
+    World,
+    cap,
+    channels,
+    condition,
+    ended,
+    every,
+    first,
+    one,
+    policy,
+    profile,
+    quiet,
+    rule,
+    verdicts,
+)
+
+SENT = ("SEND", "ALLOWED")
+FAILED = ("SUPPRESSED", "CHANNEL_FAILED")
+
+
+def reject(world: World, decision: Decision) -> Decision:
+    return one(world.feedback(decision, Feedback.REJECTED))
+
+
+def test_a_refused_message_goes_by_the_next_channel() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    again = reject(world, sent)
+    assert (ended(again), channels(again), again.step, again.revision) == (SENT, ("email",), 1, 1)
+    assert again.decision_id == sent.decision_id
+    assert verdicts(again) == {"sms": "CHANNEL_FAILED", "email": "ALLOWED"}
+    assert again.sends[0].send_id != sent.sends[0].send_id
+
+
+def test_a_hard_bounce_goes_by_the_next_channel_and_counts_twice() -> None:
+    world = World(policy())
+    again = one(world.feedback(one(world.event()), Feedback.BOUNCED, hard=True))
+    assert channels(again) == ("email",)
+    assert [a.released for a in world.customer.admissions] == [False, False]
+
+
+def test_a_soft_bounce_or_what_is_not_known_opens_no_step() -> None:
+    for outcome in (Feedback.BOUNCED, Feedback.UNKNOWN, Feedback.EXPIRED, Feedback.SUPPRESSED, Feedback.RETRY):
+        world = World(policy())
+        assert world.feedback(one(world.event()), outcome).decisions == ()
+
+
+def test_when_no_channel_is_left_the_last_step_says_so() -> None:
+    world = World(policy())
+    last = reject(world, reject(world, one(world.event())))
+    assert (ended(last), last.step, last.revision, last.terminal) == (FAILED, 2, 2, True)
+    assert verdicts(last) == {"sms": "CHANNEL_FAILED", "email": "CHANNEL_FAILED"}
+    assert world.customer.opens == ()
+
+
+def test_feedback_works_once() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    reject(world, sent)
+    after = world.customer
+    for outcome in (Feedback.REJECTED, Feedback.EXPIRED):
+        assert world.feedback(sent, outcome).decisions == ()
+    assert world.customer is after
+
+
+def test_feedback_about_nothing_known_changes_nothing() -> None:
+    world = World(policy())
+    before = world.customer
+    stranger = FeedbackInput(b"d", b"s", "sms", 0, Feedback.REJECTED, hard=False, source="oms", event_subject="INC-7")
+    assert world.keep(decide(stranger, world.policy, before, NOON)).customer is before
+
+
+def test_all_plans_have_no_next_step() -> None:
+    world = World(policy(rule(plan=every("sms", "email", "push"))))
+    assert world.feedback(one(world.event()), Feedback.REJECTED, channel="sms").decisions == ()
+
+
+def test_no_step_is_opened_after_the_decision_expired() -> None:
+    world = World(policy(rule(expires_after=HOUR)))
+    sent = one(world.event())
+    world.later(HOUR)
+    assert world.feedback(sent, Feedback.REJECTED).decisions == ()
+    assert [a.released for a in world.customer.admissions] == [True]
+
+
+def test_a_newer_message_of_the_subject_makes_the_next_step_superfluous() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    world.event(lifecycle=Lifecycle.UPDATED)
+    last = reject(world, sent)
+    assert (ended(last), last.step, last.terminal) == (("SUPERSEDED", "SUPERSEDED"), 1, True)
+
+
+def test_a_newer_message_that_failed_itself_does_not() -> None:
+    world = World(policy(rule(plan=first("sms", "email"))))
+    sent = one(world.event())
+    world.feedback(one(world.event(lifecycle=Lifecycle.UPDATED)), Feedback.EXPIRED)
+    assert ended(reject(world, sent)) == SENT
+
+
+def test_points_do_not_make_each_other_superfluous() -> None:
+    world = World(policy())
+    sent = one(world.event(lifecycle=Lifecycle.POINT))
+    world.event(lifecycle=Lifecycle.POINT)
+    assert ended(reject(world, sent)) == SENT
+
+
+def test_no_other_channel_is_tried_when_the_subject_was_closed_meanwhile() -> None:
+    world = World(policy(defaults={"quiet_hours": quiet(channels=("sms",))}), now=NOON + 9 * HOUR)
+    sent = one(world.event())
+    world.later(2 * HOUR)
+    assert ended(one(world.event(lifecycle=Lifecycle.RESOLVED))) == ("HOLD", "QUIET_HOURS")
+    assert ended(reject(world, sent)) == ("SUPERSEDED", "SUPERSEDED")
+    world.run()
+    assert ended(world.decisions[-1]) == ("SUPPRESSED", "NEVER_INFORMED")
+
+
+def test_a_closure_that_was_refused_goes_by_the_next_channel_as_a_closure() -> None:
+    world = World(policy())
+    world.event()
+    closing = one(world.event(lifecycle=Lifecycle.RESOLVED))
+    again = reject(world, closing)
+    assert (ended(again), channels(again)) == (("SEND", "CLOSURE"), ("email",))
+    assert world.customer.subjects["oms", "INC-7"].told == ()
+
+
+def test_two_closing_rules_keep_their_own_next_steps() -> None:
+    world = World(policy(rule(name="a", go_on=True), rule(name="b")))
+    world.event()
+    for closing in world.event(lifecycle=Lifecycle.RESOLVED).decisions:
+        assert ended(reject(world, closing)) == ("SEND", "CLOSURE")
+
+
+def test_the_next_step_is_decided_as_a_held_decision_is() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    world.customer = replace(world.customer, profile=profile(snoozed_until=NOON + 1))
+    assert ended(reject(world, sent)) == FAILED
+    world = World(policy())
+    sent = one(world.event())
+    world.policy = policy(rule(name="renamed"))
+    assert ended(reject(world, sent)) == ("NO_RULE", "NO_RULE")
+    world = World(policy())
+    sent = one(world.event())
+    world.policy = policy(rule(who=condition(lambda _: False)))
+    assert ended(reject(world, sent)) == ("SUPPRESSED", "NOT_IN_AUDIENCE")
+
+
+def test_the_next_step_may_be_held_and_keeps_its_failed_channels() -> None:
+    world = World(policy(defaults={"quiet_hours": quiet()}), now=NOON + 9 * HOUR)
+    sent = one(world.event())
+    world.later(2 * HOUR)
+    held = reject(world, sent)
+    assert (ended(held), held.step, held.revision) == (("HOLD", "QUIET_HOURS"), 1, 1)
+    world.run()
+    last = world.decisions[-1]
+    assert (ended(last), channels(last), last.step, last.revision) == (SENT, ("email",), 1, 2)
+    assert ended(reject(world, last)) == FAILED
+
+
+def test_the_place_of_the_refused_message_is_free_for_the_next_step() -> None:
+    world = World(policy(caps=(cap(limit=1, over=Over.DROP),)))
+    assert ended(reject(world, one(world.event()))) == SENT
+
+
+def test_what_reached_the_customer_needs_no_next_step() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    world.feedback(sent, Feedback.DELIVERED)
+    assert world.customer.opens == ()
+
+
+def test_steps_are_kept_until_their_decision_expires() -> None:
+    given = policy(rule(expires_after=HOUR), caps=(cap(limit=9),))
+    world = World(given)
+    world.event()
+    assert prune(world.customer, given, NOON + HOUR - 1) is world.customer
+    assert prune(world.customer, given, NOON + HOUR).opens == ()
+    world.later(HOUR).event()
+    assert len(world.customer.opens) == 1

@@ -1,0 +1,330 @@
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from services.router.decision.model import (
+    HOUR,
+    Feedback,
+    Lifecycle,
+    Plan,
+    Policy,
+    Scope,
+    Subject,
+    Suppression,
+)
+from tests.builders import (
+    NOON,
+    World,
+    channels,
+    condition,
+    customer,
+    ended,
+    every,
+    first,
+    one,
+    policy,
+    profile,
+    quiet,
+    rule,
+)
+
+OPENED, UPDATED, RESOLVED, CANCELLED = (
+    Lifecycle.OPENED,
+    Lifecycle.UPDATED,
+    Lifecycle.RESOLVED,
+    Lifecycle.CANCELLED,
+)
+SENT, CLOSURE = ("SEND", "ALLOWED"), ("SEND", "CLOSURE")
+NIGHT = NOON + 11 * HOUR
+QUIET: dict[str, Any] = {"quiet_hours": quiet()}
+
+
+def news(scope: Scope) -> bool:
+    return scope.previous is None or scope.event.data["at"] != scope.previous["at"]
+
+
+def quiet_policy(**changes: Any) -> Policy:
+    return policy(rule(**changes), defaults=QUIET)
+
+
+def subject(world: World) -> Subject:
+    return world.customer.subjects["oms", "INC-7"]
+
+
+@pytest.mark.parametrize("closing", [RESOLVED, CANCELLED])
+def test_who_was_told_that_it_broke_is_told_that_it_is_over(closing: Lifecycle) -> None:
+    world = World(policy())
+    assert ended(one(world.event(lifecycle=OPENED))) == SENT
+    assert ended(one(world.event(lifecycle=closing))) == CLOSURE
+    assert ended(one(world.event(lifecycle=closing))) == ("SUPPRESSED", "NEVER_INFORMED")
+
+
+def test_who_was_not_told_is_not_told_of_the_end() -> None:
+    world = World(policy())
+    assert ended(one(world.event(lifecycle=RESOLVED))) == ("SUPPRESSED", "NEVER_INFORMED")
+    world.event(lifecycle=OPENED, subject="INC-8")
+    world.event(lifecycle=OPENED, source="other")
+    assert ended(one(world.event(lifecycle=RESOLVED))) == ("SUPPRESSED", "NEVER_INFORMED")
+
+
+def test_an_event_in_sequence_only() -> None:
+    world = World(policy())
+    assert ended(one(world.event(lifecycle=OPENED, sequence=2))) == SENT
+    assert ended(one(world.event(lifecycle=UPDATED, sequence=2))) == ("STALE", "STALE")
+    assert ended(one(world.event(lifecycle=RESOLVED, sequence=1))) == ("STALE", "STALE")
+    assert ended(one(world.event(lifecycle=UPDATED, sequence=3))) == SENT
+    assert ended(one(world.event(lifecycle=UPDATED))) == SENT
+    assert ended(one(world.event(lifecycle=UPDATED, sequence=1, subject="INC-8"))) == SENT
+
+
+def test_an_event_that_reached_the_check_counts_even_if_it_was_not_sent() -> None:
+    world = World(policy(), customer(profile=profile(snoozed_until=NOON + 1)))
+    assert ended(one(world.event(sequence=5))) == ("SUPPRESSED", "SNOOZED")
+    assert ended(one(world.event(sequence=4))) == ("STALE", "STALE")
+
+
+def test_an_event_for_others_does_not_count_for_the_sequence() -> None:
+    world = World(policy(rule(who=condition(lambda s: s.event.sequence != 5))))
+    assert ended(one(world.event(sequence=5))) == ("SUPPRESSED", "NOT_IN_AUDIENCE")
+    assert ended(one(world.event(sequence=4))) == SENT
+
+
+def test_points_are_kept_in_sequence_too_but_have_no_life() -> None:
+    world = World(policy())
+    assert ended(one(world.event(lifecycle=Lifecycle.POINT, sequence=2))) == SENT
+    assert ended(one(world.event(lifecycle=Lifecycle.POINT, sequence=1))) == ("STALE", "STALE")
+    assert subject(world).told == ()
+    assert ended(one(world.event(lifecycle=RESOLVED))) == ("SUPPRESSED", "NEVER_INFORMED")
+
+
+def test_events_without_subject_have_no_life() -> None:
+    world = World(policy())
+    for lifecycle in (OPENED, UPDATED, RESOLVED):
+        assert ended(one(world.event(lifecycle=lifecycle, subject=""))) == SENT
+    assert world.customer.subjects == {}
+
+
+def test_a_short_cut_at_night_is_never_heard_of() -> None:
+    world = World(quiet_policy(), now=NIGHT)
+    held = one(world.event(lifecycle=OPENED))
+    result = world.later(HOUR).event(lifecycle=RESOLVED)
+    assert [ended(d) for d in result.decisions] == [("TRANSIENT", "TRANSIENT")] * 2
+    last = result.decisions[0]
+    assert (last.decision_id, last.revision, last.terminal) == (held.decision_id, 1, True)
+    world.run()
+    assert world.customer.admissions == ()
+
+
+def test_a_newer_event_replaces_what_waits() -> None:
+    world = World(quiet_policy(), now=NIGHT)
+    held = one(world.event(lifecycle=OPENED))
+    old, new = world.later(HOUR).event(lifecycle=UPDATED).decisions
+    assert (old.decision_id, ended(old)) == (held.decision_id, ("SUPERSEDED", "SUPERSEDED"))
+    assert ended(new) == ("HOLD", "QUIET_HOURS")
+    world.run()
+    assert [ended(d) for d in world.decisions[-1:]] == [SENT]
+    assert len(world.customer.admissions) == 1
+
+
+def test_an_event_that_comes_to_nothing_replaces_nothing() -> None:
+    world = World(policy(rule(), defaults=QUIET), now=NIGHT)
+    world.event(lifecycle=OPENED)
+    world.customer = replace(world.customer, profile=profile(snoozed_until=world.now + 1))
+    assert ended(one(world.event(lifecycle=UPDATED))) == ("SUPPRESSED", "SNOOZED")
+    assert len(world.customer.holds) == 1
+    assert ended(one(world.event(lifecycle=Lifecycle.POINT))) == ("SUPPRESSED", "SNOOZED")
+
+
+def test_a_point_replaces_nothing() -> None:
+    world = World(quiet_policy(), now=NIGHT)
+    world.event(lifecycle=OPENED)
+    assert ended(one(world.event(lifecycle=Lifecycle.POINT))) == ("HOLD", "QUIET_HOURS")
+    assert len(world.customer.holds) == 2
+
+
+def test_an_update_without_news_is_not_sent_and_ends_what_waits() -> None:
+    world = World(policy(rule(material=condition(news)), defaults=QUIET))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    world.now = NIGHT
+    held = one(world.event(lifecycle=UPDATED, data={"at": 2}))
+    result = world.event(lifecycle=UPDATED, data={"at": 1})
+    assert [ended(d) for d in result.decisions] == [("SUPERSEDED", "SUPERSEDED"), ("SUPPRESSED", "NOT_MATERIAL")]
+    assert result.decisions[0].decision_id == held.decision_id
+    assert result.decisions[1].rules_tried[-1].why == "material: expression (values)"
+
+
+def test_news_is_measured_against_the_last_message_that_was_sent() -> None:
+    world = World(policy(rule(material=condition(news))))
+    wanted = [(1, SENT), (1, ("SUPPRESSED", "NOT_MATERIAL")), (2, SENT), (1, SENT)]
+    assert [ended(one(world.event(lifecycle=UPDATED, data={"at": n}))) for n, _ in wanted] == [w for _, w in wanted]
+
+
+def test_material_is_asked_of_updates_only() -> None:
+    world = World(policy(rule(material=condition(lambda _: False))))
+    assert ended(one(world.event(lifecycle=OPENED))) == SENT
+    assert ended(one(world.event(lifecycle=OPENED))) == SENT
+    assert ended(one(world.event(lifecycle=RESOLVED))) == CLOSURE
+
+
+def test_a_closing_event_ends_what_waits_whatever_becomes_of_its_own_message() -> None:
+    world = World(policy(rule(), defaults=QUIET))
+    world.event(lifecycle=OPENED)
+    world.now = NIGHT
+    world.event(lifecycle=UPDATED)
+    world.customer = replace(world.customer, profile=profile(suppressed=(Suppression("", "STOP"),)))
+    result = world.event(lifecycle=RESOLVED)
+    assert [ended(d) for d in result.decisions] == [
+        ("SUPERSEDED", "SUPERSEDED"),
+        ("SUPPRESSED", "ADDRESS_SUPPRESSED"),
+    ]
+    assert world.customer.holds == ()
+
+
+def test_a_stale_closing_event_ends_nothing() -> None:
+    world = World(quiet_policy(), now=NIGHT)
+    world.event(lifecycle=OPENED, sequence=5)
+    assert ended(one(world.event(lifecycle=RESOLVED, sequence=4))) == ("STALE", "STALE")
+    assert len(world.customer.holds) == 1
+
+
+def test_a_closure_goes_to_who_was_told_whatever_who_says_now() -> None:
+    elsewhere = condition(lambda s: s.event.lifecycle is OPENED)
+    world = World(policy(rule(who=elsewhere)))
+    world.event(lifecycle=OPENED)
+    assert ended(one(world.event(lifecycle=RESOLVED))) == CLOSURE
+    assert ended(one(world.event(lifecycle=RESOLVED))) == ("SUPPRESSED", "NOT_IN_AUDIENCE")
+
+
+def test_a_closing_event_ends_what_waits_even_for_a_customer_outside_who() -> None:
+    elsewhere = condition(lambda s: s.event.lifecycle is OPENED)
+    world = World(quiet_policy(who=elsewhere), now=NIGHT)
+    world.event(lifecycle=OPENED)
+    assert [ended(d) for d in world.event(lifecycle=RESOLVED).decisions] == [("TRANSIENT", "TRANSIENT")] * 2
+
+
+def test_a_closure_takes_the_channel_of_the_earlier_message_first() -> None:
+    world = World(policy())
+    assert channels(one(world.event(lifecycle=OPENED))) == ("sms",)
+    world.customer = replace(world.customer, profile=profile(channels=("email", "sms")))
+    assert channels(one(world.event(lifecycle=RESOLVED))) == ("sms",)
+    world.event(lifecycle=OPENED)
+    assert channels(world.decisions[-1]) == ("email",)
+    world.policy = policy(rule(plan=first("sms", "push")))
+    assert channels(one(world.event(lifecycle=RESOLVED))) == ("sms",)
+
+
+def test_opt_out_and_expiry_win_over_a_closure() -> None:
+    world = World(policy(rule(expires_after=HOUR)))
+    world.event(lifecycle=OPENED)
+    assert ended(one(world.event(lifecycle=RESOLVED, time=NOON - HOUR))) == ("EXPIRED", "EXPIRED")
+    world.customer = replace(world.customer, profile=profile(snoozed_until=NOON + 1))
+    assert ended(one(world.event(lifecycle=RESOLVED))) == ("SUPPRESSED", "SNOOZED")
+    world.customer = replace(world.customer, profile=profile())
+    assert ended(one(world.event(lifecycle=RESOLVED))) == CLOSURE
+
+
+def test_an_open_subject_can_break_again() -> None:
+    world = World(policy())
+    for lifecycle, wanted in [(OPENED, SENT), (RESOLVED, CLOSURE), (OPENED, SENT), (RESOLVED, CLOSURE)]:
+        assert ended(one(world.event(lifecycle=lifecycle))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("outcome", "hard", "wanted"),
+    [
+        (Feedback.EXPIRED, False, ("SUPPRESSED", "NEVER_INFORMED")),
+        (Feedback.SUPPRESSED, False, ("SUPPRESSED", "NEVER_INFORMED")),
+        (Feedback.REJECTED, False, ("SUPPRESSED", "NEVER_INFORMED")),
+        (Feedback.BOUNCED, True, ("SUPPRESSED", "NEVER_INFORMED")),
+        (Feedback.BOUNCED, False, CLOSURE),
+        (Feedback.UNKNOWN, False, CLOSURE),
+        (Feedback.ACCEPTED, False, CLOSURE),
+        (Feedback.COMPLAINED, False, CLOSURE),
+    ],
+)
+def test_told_is_who_was_sent_something_that_is_not_known_to_have_failed(
+    outcome: Feedback, wanted: tuple[str, str], *, hard: bool
+) -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    world.feedback(one(world.event(lifecycle=OPENED)), outcome, hard=hard)
+    assert ended(one(world.event(lifecycle=RESOLVED))) == wanted
+
+
+def test_a_closing_message_that_failed_leaves_the_customer_told() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    world.event(lifecycle=OPENED)
+    closing = one(world.event(lifecycle=RESOLVED))
+    world.feedback(closing, Feedback.REJECTED)
+    assert len(subject(world).told) == 1
+    assert ended(one(world.event(lifecycle=CANCELLED))) == CLOSURE
+
+
+def test_a_message_that_failed_is_not_what_news_is_measured_against() -> None:
+    world = World(policy(rule(plan=first("sms"), material=condition(news))))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    world.feedback(one(world.event(lifecycle=UPDATED, data={"at": 2})), Feedback.REJECTED)
+    assert subject(world).previous == {"at": 1}
+    assert ended(one(world.event(lifecycle=UPDATED, data={"at": 1}))) == ("SUPPRESSED", "NOT_MATERIAL")
+    assert ended(one(world.event(lifecycle=UPDATED, data={"at": 2}))) == SENT
+
+
+def test_an_older_message_that_failed_changes_nothing_for_news() -> None:
+    world = World(policy(rule(plan=first("sms"), material=condition(news))))
+    old = one(world.event(lifecycle=OPENED, data={"at": 1}))
+    world.event(lifecycle=UPDATED, data={"at": 2})
+    world.feedback(old, Feedback.EXPIRED)
+    assert ended(one(world.event(lifecycle=UPDATED, data={"at": 2}))) == ("SUPPRESSED", "NOT_MATERIAL")
+
+
+def test_one_of_two_channels_that_failed_leaves_the_customer_told() -> None:
+    world = World(policy(rule(plan=every("sms", "email"), material=condition(news))))
+    sent = one(world.event(lifecycle=OPENED, data={"at": 1}))
+    world.feedback(sent, Feedback.REJECTED, channel="email")
+    assert subject(world).previous == {"at": 1}
+    assert ended(one(world.event(lifecycle=RESOLVED, data={"at": 1}))) == CLOSURE
+
+
+def test_holds_of_one_event_do_not_count_each_other_as_news_when_released() -> None:
+    two: tuple[Any, ...] = tuple(
+        rule(name=n, go_on=True, plan=Plan((c,)), material=condition(news)) for n, c in (("a", "sms"), ("b", "email"))
+    )
+    world = World(policy(*two, defaults=QUIET))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    world.now = NIGHT
+    world.event(lifecycle=UPDATED, data={"at": 2})
+    world.run()
+    assert [ended(d) for d in world.decisions[-2:]] == [SENT, SENT]
+    world.now = NIGHT + 24 * HOUR
+    world.event(lifecycle=RESOLVED, data={"at": 3})
+    world.run()
+    assert [ended(d) for d in world.decisions[-2:]] == [CLOSURE, CLOSURE]
+
+
+def test_a_message_waits_for_the_last_one_of_its_subject_on_its_channel() -> None:
+    world = World(policy())
+    opened, updated = one(world.event()), one(world.event(lifecycle=UPDATED))
+    elsewhere = one(world.event(subject="INC-8"))
+    assert (opened.sends[0].after, updated.sends[0].after) == (b"", opened.sends[0].send_id)
+    assert elsewhere.sends[0].after == b""
+    world.policy = policy(rule(plan=every("sms", "email")))
+    both = one(world.event(lifecycle=Lifecycle.POINT))
+    assert {s.channel: s.after for s in both.sends} == {"sms": updated.sends[0].send_id, "email": b""}
+
+
+def test_other_subjects_stay_the_same_objects() -> None:
+    world = World(policy())
+    world.event(subject="INC-8")
+    before = world.customer.subjects["oms", "INC-8"]
+    world.event()
+    assert world.customer.subjects["oms", "INC-8"] is before
+
+
+def test_of_a_long_story_only_so_much_is_remembered() -> None:
+    world = World(policy())
+    for _ in range(40):
+        world.event(lifecycle=UPDATED, data={"area": "x" * 100})
+    known = subject(world)
+    assert len(known.told) == 16
+    assert sum(t.data is not None for t in known.told) == 1
+    assert ended(one(world.event(lifecycle=RESOLVED))) == CLOSURE
