@@ -5,10 +5,8 @@ An enumeration's number that this version does not know is an error, never a gue
 """
 
 import json
-from typing import Any
 
-from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
-from services.common.partitions import partition_of
+from clarion.v1 import control_pb2, decision_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.control.records import (
     AcceptedEvent,
@@ -72,6 +70,7 @@ def decision(record: Record) -> DecisionRecord | None:
         send_ids=tuple(wire.send_ids),
         admitted=wire.admission.time_us,
         admitted_channels=tuple(wire.admission.channels),
+        key=record.key.decode(errors="replace"),
         partition=record.partition,
         offset=record.offset,
     )
@@ -127,33 +126,23 @@ def profile_timezone(value: bytes) -> str:
     return profile_pb2.Profile.FromString(value).timezone
 
 
-def accepted_event(record: Record, partitions: int) -> AcceptedEvent | None:
-    """Return the identity of an event record in CloudEvents binary mode, None when it has none (a dead letter)."""
-    headers: dict[str, bytes] = dict(record.headers)
-    names = ("ce_tenant", "ce_source", "ce_id")
-    if not all(name in headers for name in names):
-        return None
-    tenant, source, event_id = (headers[name].decode(errors="replace") for name in names)
-    key = _home_key(tenant, record.key, headers)
+def accepted_event(record: Record, default_tenant: str) -> AcceptedEvent:
+    """Return the identity of an event record in CloudEvents binary mode."""
+    headers = {name.lower(): value.decode(errors="replace") for name, value in record.headers}
     return AcceptedEvent(
-        tenant=tenant,
-        source=source,
-        event_id=event_id,
+        tenant=headers.get("ce_tenant") or default_tenant,
+        source=headers.get("ce_source", ""),
+        event_id=headers.get("ce_id", ""),
         partition=record.partition,
         offset=record.offset,
-        home=partition_of(key, partitions) == record.partition,
         accepted=record.timestamp,
     )
 
 
-def _home_key(tenant: str, key: bytes | None, headers: dict[str, bytes]) -> bytes:
-    """Return the key that an event has by its audience; its own where the audience does not name one customer."""
-    try:
-        audience: Any = json.loads(headers.get("ce_audience", b"null"))
-        named = audience["customers"]
-    except (ValueError, TypeError, KeyError):
-        return key or b""
-    return f"{tenant}|{named[0]}".encode() if len(named) == 1 else key or b""
+def dead_letter(record: Record) -> tuple[str, int, int]:
+    """Return topic, partition and offset of the record that was put aside."""
+    wire = control_pb2.DeadLetter.FromString(record.value or b"")
+    return wire.topic, wire.partition, wire.offset
 
 
 def _message_class(number: int) -> MessageClass | None:

@@ -22,7 +22,10 @@ from services.router.decision.model import (
 
 
 class DecisionRecord(Struct, frozen=True, gc=False):
-    """One revision of a decision and where it stands in the log. Times in microseconds, 0: not known."""
+    """One revision of a decision and where it stands in the log. Times in microseconds, 0: not known.
+
+    `customer` is empty where the record concerns the event as a whole; `key` names the customer all the same.
+    """
 
     tenant: str
     decision_id: bytes
@@ -60,6 +63,7 @@ class DecisionRecord(Struct, frozen=True, gc=False):
     send_ids: tuple[bytes, ...] = ()
     admitted: int = 0
     admitted_channels: tuple[str, ...] = ()
+    key: str = ""
     partition: int = 0
     offset: int = 0
 
@@ -98,14 +102,13 @@ class SendRecord(Struct, frozen=True, gc=False):
 
 
 class AcceptedEvent(Struct, frozen=True, gc=False):
-    """One record of the events topic; `home` says that it lies on its own partition (else it is forwarded)."""
+    """One record of the events topic; a name that it lacks is empty."""
 
     tenant: str
     source: str
     event_id: str
     partition: int
     offset: int
-    home: bool
     accepted: int = 0
 
 

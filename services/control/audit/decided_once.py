@@ -22,7 +22,9 @@ def decided_once(evidence: Evidence, now: int) -> Promise:
     for decision in evidence.decisions:
         by_identity[_identity(decision)].append(decision)
     accepted = _accepted(evidence)
-    broken = [f"{source}/{event} was accepted and never decided" for _, source, event in accepted - by_identity.keys()]
+    broken = [
+        f"{name} was accepted and never decided" for identity, name in accepted.items() if identity not in by_identity
+    ]
     waiting = 0
     for decisions in by_identity.values():
         broken += _ended_twice(decisions, evidence)
@@ -37,10 +39,12 @@ def decided_once(evidence: Evidence, now: int) -> Promise:
     return Promise("every accepted event is decided once", len(accepted), tuple(sorted(broken)), noted)
 
 
-def _accepted(evidence: Evidence) -> set[Identity]:
-    """Return the identities that were accepted, without those whose every record is a dead letter."""
+def _accepted(evidence: Evidence) -> dict[Identity, str]:
+    """Return the identities that were accepted, with a name, without those whose every record is a dead letter."""
     return {
-        (event.tenant, event.source, event.event_id)
+        (event.tenant, event.source, event.event_id): f"{event.source}/{event.event_id}"
+        if event.event_id
+        else f"record {event.offset} of partition {event.partition}"
         for event in evidence.events
         if (event.partition, event.offset) not in evidence.dead_letters
     }
@@ -74,7 +78,7 @@ def _ended_twice(decisions: Sequence[DecisionRecord], evidence: Evidence) -> Ite
     for decision in decisions:
         again = decision.reason in (Reason.DUPLICATE, Reason.ID_REUSED)
         if decision.terminal and not again and decision.outcome is not Outcome.ERROR:
-            ends[decision.rule, decision.customer, decision.step].append(decision)
+            ends[decision.rule, decision.key, decision.step].append(decision)
     for same in ends.values():
         for before, after in pairwise(sorted(same, key=lambda each: (each.accepted, each.offset))):
             policy = evidence.policies.get(after.policy_hash)

@@ -44,6 +44,7 @@ def decision(**changes: Any) -> DecisionRecord:
         send_ids=(SEND_ID,),
         admitted=NOON + 12_000,
         admitted_channels=("email",),
+        key="northwind|ana",
         partition=3,
         offset=8812,
     )
@@ -94,7 +95,7 @@ def mail(send_id: bytes = SEND_ID) -> Mail:
 
 
 def accepted(event_id: str = "4711", offset: int = 0) -> AcceptedEvent:
-    return AcceptedEvent("northwind", "oms", event_id, partition=3, offset=offset, home=True, accepted=NOON)
+    return AcceptedEvent("northwind", "oms", event_id, partition=3, offset=offset, accepted=NOON)
 
 
 def change(patch: dict[str, Any] | None, *, accepted: int = NOON - HOUR, customer: str = "ana") -> ProfileChange:

@@ -1,0 +1,99 @@
+"""Where everything of one `clarion up` listens.
+
+The ports are those of the services' own settings, or free ones. Who finds one taken is told which and what to do.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from services.control.broker.settings import BrokerSettings
+from services.control.errors import ClarionError
+from services.control.ports import free_ports, is_free
+from services.ingest.settings import IngestSettings
+from services.router.settings import RouterSettings
+from services.sandbox.settings import SandboxSettings
+from services.senders.settings import SenderSettings
+
+HOST = "127.0.0.1"
+
+
+class Ports(Struct, frozen=True):
+    """One port for each thing that listens."""
+
+    kafka: int
+    ingest_grpc: int
+    ingest_health: int
+    router_health: int
+    sender_health: int
+    sandbox_http: int
+    sandbox_smtp: int
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings that make services listen and call there."""
+        return {
+            "CLARION_INGEST_GRPC_PORT": str(self.ingest_grpc),
+            "CLARION_INGEST_HEALTH_PORT": str(self.ingest_health),
+            "CLARION_ROUTER_HEALTH_PORT": str(self.router_health),
+            "CLARION_SENDER_HEALTH_PORT": str(self.sender_health),
+            "CLARION_SANDBOX_HTTP_PORT": str(self.sandbox_http),
+            "CLARION_SANDBOX_SMTP_PORT": str(self.sandbox_smtp),
+            "CLARION_SMTP_HOST": HOST,
+            "CLARION_SMTP_PORT": str(self.sandbox_smtp),
+            "CLARION_BIND": HOST,
+        }
+
+    def health(self) -> dict[str, str]:
+        """Return where each service answers `/live`, `/ready` and `/metrics`."""
+        return {
+            "ingest": f"http://{HOST}:{self.ingest_health}",
+            "router": f"http://{HOST}:{self.router_health}",
+            "sender": f"http://{HOST}:{self.sender_health}",
+            "sandbox": f"http://{HOST}:{self.sandbox_http}",
+        }
+
+
+class Addresses(Struct, frozen=True):
+    """What programs need to know of a running `clarion up`; the content of its ready file."""
+
+    kafka: str
+    ingest_grpc: str
+    sandbox_http: str
+    sandbox_smtp: str
+    tenant: str
+    policy: str
+    health: Mapping[str, str]
+    pids: Mapping[str, int]
+
+
+def configured_ports() -> Ports:
+    """Return the ports that the services' settings name."""
+    ingest, sandbox = IngestSettings(), SandboxSettings()
+    return Ports(
+        kafka=BrokerSettings().kafka_port,
+        ingest_grpc=ingest.ingest_grpc_port,
+        ingest_health=ingest.ingest_health_port,
+        router_health=RouterSettings().router_health_port,
+        sender_health=SenderSettings().sender_health_port,
+        sandbox_http=sandbox.sandbox_http_port,
+        sandbox_smtp=sandbox.sandbox_smtp_port,
+    )
+
+
+def ports_now_free() -> Ports:
+    """Return ports that nobody uses now."""
+    return Ports(*free_ports(len(Ports.__struct_fields__)))
+
+
+def refuse_busy(ports: Ports, *, with_kafka: bool) -> None:
+    """Raise ClarionError if a port is taken."""
+    named = msgspec.structs.asdict(ports)
+    busy = [
+        f"{port} ({name.replace('_', ' ')})"
+        for name, port in named.items()
+        if (with_kafka or name != "kafka") and not is_free(port)
+    ]
+    if busy:
+        taken = f"port {busy[0]} is" if len(busy) == 1 else f"ports {', '.join(busy)} are"
+        raise ClarionError(f"{taken} taken: stop the `clarion up` that runs, or add --ports free to use other ports")
