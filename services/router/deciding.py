@@ -5,13 +5,12 @@ Nothing here waits for anything; what a pass takes it decides.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from services.common.partitions import partition_of
 from services.common.processor.ports import Batch, Record, Write
 from services.common.topics import Topics
 from services.policy.profiles import merge, to_profile
-from services.policy.registry import Registry
 from services.router import codec, metrics
 from services.router.decision.decide import decide
 from services.router.decision.lifecycle import prune
@@ -38,22 +37,34 @@ MAX_PROFILE_BYTES = 65_536
 FORWARDED = "clarion-forwarded"
 
 
+class Policies(Protocol):
+    """The policies in force."""
+
+    def active(self, tenant: str) -> Policy | None:
+        """Return the policy in force for a tenant."""
+        ...
+
+    def tenants(self) -> list[str]:
+        """Return the tenants that have a policy, in order."""
+        ...
+
+
 class Pass:
     """Decides one batch; afterwards `outputs` and the state's changes are what has to be committed."""
 
     def __init__(
-        self, batch: Batch, partition: int, topics: Topics, registry: Registry, state: State, tenant: str
+        self, batch: Batch, partition: int, topics: Topics, policies: Policies, state: State, tenant: str
     ) -> None:
         self.outputs: list[Write] = []
         self._batch = batch
         self._now = batch.now
         self._partition = partition
         self._topics = topics
-        self._registry = registry
+        self._known = policies
         self._state = state
         self._tenant = tenant
         self._timers: list[bytes] = []
-        self._policies: dict[str, str] = {}
+        self._in_force: dict[str, str] = {}
 
     def decide_all(self) -> None:
         """Take everything in the order that holds within a pass."""
@@ -96,7 +107,7 @@ class Pass:
     def _feedback(self, record: Record) -> None:
         feedback = codec.feedback(record)
         self._check_place(feedback.tenant, feedback.customer)
-        policy = self._registry.active(feedback.tenant)
+        policy = self._known.active(feedback.tenant)
         if policy is None:
             raise codec.PoisonError("no policy is in force for the tenant")
         self._apply(feedback.input, policy, self._state.customer(feedback.tenant, feedback.customer), record.offset)
@@ -113,7 +124,7 @@ class Pass:
         due = [hold.decision_id for hold in customer.holds if hold.due <= self._now]
         if not due:
             return
-        policy = self._registry.active(tenant)
+        policy = self._known.active(tenant)
         if policy is None:
             # Without a policy nothing can be decided; the hold waits for one.
             self._state.timers.set(self._now + 60_000_000, key)
@@ -130,7 +141,7 @@ class Pass:
             self._forward(record, key)
             return
         metrics.DECIDE_LATENCY.observe(max(0, self._now - event.accepted) / 1_000_000)
-        policy = self._registry.active(event.tenant)
+        policy = self._known.active(event.tenant)
         if policy is None:
             detail = f"no policy is in force for tenant {event.tenant}"
             self._give_up(record, "events", Reason.POLICY_ERROR, detail)
@@ -162,7 +173,7 @@ class Pass:
     def _apply(
         self, input: EventInput | DueInput | FeedbackInput, policy: Policy, customer: Customer, offset: int
     ) -> Result:
-        self._policies[customer.tenant] = policy.hash
+        self._in_force[customer.tenant] = policy.hash
         result = decide(input, policy, prune(customer, policy, self._now), self._now)
         self._state.put(customer, result.customer)
         key = _key(customer.tenant, customer.id)
@@ -229,12 +240,12 @@ class Pass:
 
     def _pass_record(self) -> Write:
         batch = self._batch
-        policies = sorted(self._policies.items())
+        policies = sorted(self._in_force.items())
         value = codec.pass_record(batch.number, batch.now, batch.records, self._timers, policies)
         return Write(self._topics.decisions, b"@pass", value)
 
     def _longest_dedup_window(self) -> int:
-        policies = (self._registry.active(tenant) for tenant in self._registry.tenants())
+        policies = (self._known.active(tenant) for tenant in self._known.tenants())
         return max((policy.defaults.dedup_window for policy in policies if policy is not None), default=DAY)
 
 
