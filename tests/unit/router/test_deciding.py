@@ -1,0 +1,220 @@
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
+from services.common.partitions import partition_of
+from services.common.processor.ports import Batch, Record, Write
+from services.common.topics import Topics
+from services.router.deciding import Pass
+from services.router.decision.model import HOUR, Policy
+from services.router.state import State
+from tests.builders import NOON, category, event_type, policy, quiet, rule
+
+TOPICS = Topics(partitions=4)
+ANA = b"northwind|ana"
+HOME = partition_of(ANA, 4)
+PROFILE = {"addresses": {"email": "ana@example.org"}, "timezone": "UTC"}
+
+
+class Known:
+    """A policy in force, or none."""
+
+    def __init__(self, policy: Policy | None) -> None:
+        self._policy = policy
+
+    def active(self, tenant: str) -> Policy | None:
+        return self._policy if tenant == "northwind" else None
+
+    def tenants(self) -> list[str]:
+        return ["northwind"]
+
+
+class Router:
+    """Runs passes one after the other, as the processor does, and keeps what each wrote."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._policy = policy
+        self.state = State(())
+        self.now = NOON
+        self.passes = 0
+        self._offsets: dict[str, int] = defaultdict(int)
+
+    def record(self, topic: str, value: bytes, headers: Mapping[str, str] | None = None) -> Record:
+        self._offsets[topic] += 1
+        found = tuple((name.replace("__", "-"), text.encode()) for name, text in (headers or {}).items())
+        return Record(topic, HOME, self._offsets[topic], self.now, ANA, value, found)
+
+    def event(self, event_id: str, customer: str = "ana", **headers: str) -> Record:
+        given = {
+            "ce_specversion": "1.0",
+            "ce_id": event_id,
+            "ce_source": "oms",
+            "ce_type": "outage",
+            "ce_tenant": "northwind",
+            "ce_audience": msgspec.json.encode({"customers": [customer]}).decode(),
+            **headers,
+        }
+        return self.record(TOPICS.events, b"{}", given)
+
+    def change(self, patch: object) -> Record:
+        change = profile_pb2.Change(tenant="northwind", customer="ana", merge_patch=msgspec.json.encode(patch))
+        return self.record(TOPICS.changes, change.SerializeToString())
+
+    def take(self, *records: Record) -> dict[str, list[Write]]:
+        by_topic: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            by_topic[record.topic].append(record)
+        self.passes += 1
+        batch = Batch(self.passes, self.now, {topic: tuple(found) for topic, found in by_topic.items()})
+        work = Pass(batch, HOME, TOPICS, Known(self._policy), self.state, "")
+        work.decide_all()
+        written: dict[str, list[Write]] = defaultdict(list)
+        for write in work.outputs:
+            written[write.topic].append(write)
+        return written
+
+
+def router(**defaults: object) -> Router:
+    plan = rule(plan=msgspec.structs.replace(rule().plan, channels=("email",)))
+    return Router(policy(plan, defaults=defaults, types=(event_type(),), categories=(category(),)))
+
+
+def decided(writes: Sequence[Write]) -> list[tuple[str, str]]:
+    found = [decision_pb2.Decision.FromString(write.value or b"") for write in writes if write.key != b"@pass"]
+    return [
+        (
+            decision_pb2.Outcome.Name(decision.outcome).removeprefix("OUTCOME_"),
+            decision_pb2.Reason.Name(decision.reason).removeprefix("REASON_"),
+        )
+        for decision in found
+    ]
+
+
+def test_a_change_counts_for_the_events_of_the_same_pass() -> None:
+    subject = router()
+    written = subject.take(subject.event("e1"), subject.change(PROFILE))
+    assert decided(written[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_a_send_carries_all_that_the_sender_needs_and_no_address() -> None:
+    subject = router()
+    (write,) = subject.take(subject.change(PROFILE), subject.event("e1"))[TOPICS.sends("email", "normal")]
+    send = send_pb2.Send.FromString(write.value or b"")
+    assert (write.key, write.partition) == (ANA, None)
+    assert (send.customer, send.channel, send.template, send.policy_hash) == ("ana", "email", "outage", "policy-1")
+    assert (send.event.id, send.event.data, send.timezone, send.locale) == ("e1", b"{}", "UTC", "en")
+    assert b"example.org" not in (write.value or b"")
+
+
+def test_a_changed_profile_goes_to_the_profiles() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE))
+    (write,) = subject.take(subject.change({"timezone": None, "locale": "de"}))[TOPICS.profiles]
+    profile = profile_pb2.Profile.FromString(write.value or b"")
+    assert (write.key, profile.locale, profile.timezone) == (ANA, "de", "")
+    assert dict(profile.addresses) == {"email": "ana@example.org"}
+
+
+def test_a_misplaced_event_is_forwarded_unchanged_to_its_own_partition() -> None:
+    subject = router()
+    away = next(f"c{n}" for n in range(100) if partition_of(f"northwind|c{n}".encode(), 4) != HOME)
+    given = subject.event("e1", away)
+    written = subject.take(given)
+    (write,) = written[TOPICS.events]
+    assert write.partition == partition_of(f"northwind|{away}".encode(), 4)
+    assert (write.key, write.value) == (f"northwind|{away}".encode(), given.value)
+    assert set(given.headers) < set(write.headers)
+    assert decided(written[TOPICS.decisions]) == []
+
+
+def test_what_was_forwarded_once_is_not_forwarded_again() -> None:
+    subject = router()
+    away = next(f"c{n}" for n in range(100) if partition_of(f"northwind|c{n}".encode(), 4) != HOME)
+    written = subject.take(subject.event("e1", away, clarion__forwarded="2"))
+    assert TOPICS.events not in written
+    assert decided(written[TOPICS.decisions]) == [("ERROR", "POISON")]
+    assert len(written[TOPICS.dead_letters]) == 1
+
+
+def test_poison_becomes_a_dead_letter_and_the_rest_goes_on() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE))
+    poison = subject.record(TOPICS.events, b"\xff\xfe")
+    written = subject.take(poison, subject.event("e1"))
+    assert decided(written[TOPICS.decisions]) == [("ERROR", "POISON"), ("SEND", "ALLOWED")]
+    assert len(written[TOPICS.dead_letters]) == 1
+
+
+def test_an_event_that_ended_in_error_may_come_again() -> None:
+    subject = router()
+    unknown = subject.take(subject.event("e1", ce_type="unheard"))
+    again = subject.take(subject.change(PROFILE), subject.event("e1"))
+    assert decided(unknown[TOPICS.decisions]) == [("ERROR", "UNKNOWN_TYPE")]
+    assert decided(again[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_the_same_event_again_is_recorded_and_not_sent() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE), subject.event("e1"))
+    written = subject.take(subject.event("e1"))
+    assert decided(written[TOPICS.decisions]) == [("DUPLICATE", "DUPLICATE")]
+    assert TOPICS.sends("email", "normal") not in written
+
+
+def test_an_event_of_a_tenant_without_policy_is_kept_for_later() -> None:
+    subject = Router(None)
+    written = subject.take(subject.event("e1"))
+    assert decided(written[TOPICS.decisions]) == [("ERROR", "POLICY_ERROR")]
+    assert len(written[TOPICS.dead_letters]) == 1
+
+
+def test_a_profile_that_grows_too_large_is_refused_and_the_old_one_stays() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE))
+    written = subject.take(subject.change({"attributes": {"note": "x" * 70_000}}), subject.event("e1"))
+    assert TOPICS.profiles not in written
+    assert len(written[TOPICS.dead_letters]) == 1
+    assert decided(written[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_a_hold_is_decided_again_when_it_is_due_and_not_before() -> None:
+    subject = router(quiet_hours=quiet(start="11:00", end="14:00"))
+    held = subject.take(subject.change(PROFILE), subject.event("e1"))
+    due = subject.state.timers.next_due()
+    subject.now = NOON + HOUR
+    early = subject.take()
+    subject.now = NOON + 2 * HOUR
+    released = subject.take()
+    assert decided(held[TOPICS.decisions]) == [("HOLD", "QUIET_HOURS")]
+    assert due == NOON + 2 * HOUR
+    assert decided(early[TOPICS.decisions]) == []
+    assert decided(released[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_a_rejected_message_without_another_channel_ends_the_decision() -> None:
+    subject = router()
+    written = subject.take(subject.change(PROFILE), subject.event("e1"))
+    send = send_pb2.Send.FromString(written[TOPICS.sends("email", "normal")][0].value or b"")
+    finding = feedback_pb2.Feedback(
+        tenant="northwind",
+        customer="ana",
+        send_id=send.send_id,
+        decision_id=send.decision_id,
+        channel="email",
+        outcome=feedback_pb2.DELIVERY_OUTCOME_REJECTED,
+    )
+    again = subject.take(subject.record(TOPICS.feedback, finding.SerializeToString()))
+    assert decided(again[TOPICS.decisions]) == [("SUPPRESSED", "CHANNEL_FAILED")]
+
+
+def test_every_pass_leaves_a_record_to_replay_it_by() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE))
+    written = subject.take(subject.event("e1"), subject.event("e2"))
+    (write,) = [write for write in written[TOPICS.decisions] if write.key == b"@pass"]
+    record = decision_pb2.Pass.FromString(write.value or b"")
+    assert (record.number, record.now_us) == (2, NOON)
+    assert [(part.topic, part.first_offset, part.last_offset) for part in record.inputs] == [(TOPICS.events, 1, 2)]
+    assert [(policy.tenant, policy.policy_hash) for policy in record.policies] == [("northwind", "policy-1")]
