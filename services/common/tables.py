@@ -46,9 +46,9 @@ class Table:
         await self.catch_up()
 
     async def _numbers(self) -> tuple[int, ...]:
-        # A consumer knows the partitions of the topics it has asked about; asking once fetches them.
-        await self._consumer.topics()
-        numbers = self._consumer.partitions_for_topic(self._topic)
+        # A consumer has no public way to ask about a topic that it does not read yet.
+        known = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001
+        numbers = known.partitions_for_topic(self._topic)
         if not numbers:
             raise UnknownTopicOrPartitionError(self._topic)
         return tuple(sorted(numbers))
