@@ -17,12 +17,13 @@ from email.policy import compat32
 from msgspec import Struct
 
 PREVIEW_LENGTH = 140
+_LOOKED_AT = 20_000  # characters: nobody may make us search through a mebibyte of markup
 _HEADER_LENGTH = 10_000
 _CHARSETS = re.compile(
     r"(utf-?(8|16|32)|(us-)?ascii|iso-?8859|latin|windows-|cp\d|koi8|gb|big5|euc|shift_?jis|iso-2022)"
 )
 _INVISIBLE = re.compile(r"<(style|script|head|title)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"<[^>]{0,2000}>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 class Attachment(Struct, frozen=True, gc=False):
@@ -50,8 +51,8 @@ class Content(Struct, frozen=True):
         """The beginning of the text in one line."""
         text = self.text
         if text is None:
-            text = html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", self.html or "")))
-        return " ".join(text[: PREVIEW_LENGTH * 20].split())[:PREVIEW_LENGTH]
+            text = html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", (self.html or "")[:_LOOKED_AT])))
+        return " ".join(text[:_LOOKED_AT].split())[:PREVIEW_LENGTH]
 
 
 def read(raw: bytes) -> Content:
