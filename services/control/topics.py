@@ -5,9 +5,11 @@ Partition counts are never changed: customers would move away from their state. 
 have for life is a record in the topic `clarion.layout.v1`, written by the first apply; another count is refused.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -18,7 +20,7 @@ from msgspec import Struct
 
 from services.common.kafka import client_settings, consumer_settings, producer_settings
 from services.common.topics import Topic, Topics
-from services.control.broker.ready import known_brokers
+from services.control.broker.ready import known_brokers, known_topics
 from services.control.errors import ClarionError
 
 LAYOUT_KEY = b"layout"
@@ -26,6 +28,8 @@ LAYOUT_KEY = b"layout"
 _CLIENT_ID = "clarion-topics"
 _SET_ON_THE_TOPIC = 1  # config_source DYNAMIC_TOPIC_CONFIG
 _USUAL_REPLICATION = 3
+_ASK_AGAIN_S = 0.02
+_SETTLE_DEADLINE_S = 15.0
 
 
 class Drift(Struct, frozen=True):
@@ -97,16 +101,21 @@ def compare(wanted: Topic, found: Found | None) -> tuple[Drift, ...]:
     """Name the differences of one topic."""
     if found is None:
         return (Drift(wanted.name, "topic", None, "present"),)
-    counts = [
-        ("partitions", str(found.partitions), str(wanted.partitions)),
-        ("replication", str(found.replication), str(wanted.replication)),
-    ]
-    settings = [(name, found.configs.get(name), value) for name, value in wanted.configs.items()]
-    surplus = [
-        Drift(wanted.name, name, found.configs.get(name), None) for name in found.overrides - wanted.configs.keys()
-    ]
-    differing = [Drift(wanted.name, name, is_, should) for name, is_, should in (*counts, *settings) if is_ != should]
-    return (*differing, *sorted(surplus, key=lambda line: line.setting))
+    counts = (
+        ("partitions", found.partitions, wanted.partitions),
+        ("replication", found.replication, wanted.replication),
+    )
+    differing = (Drift(wanted.name, name, str(is_), str(should)) for name, is_, should in counts if is_ != should)
+    return (*differing, *_config_drift(wanted, found))
+
+
+def _config_drift(wanted: Topic, found: Found) -> tuple[Drift, ...]:
+    settings = ((name, found.configs.get(name), value) for name, value in wanted.configs.items())
+    surplus = sorted(found.overrides - wanted.configs.keys())
+    return (
+        *(Drift(wanted.name, name, is_, should) for name, is_, should in settings if is_ != should),
+        *(Drift(wanted.name, name, found.configs.get(name), None) for name in surplus),
+    )
 
 
 async def usual_replication(bootstrap: str, topics: Topics) -> int:
@@ -131,17 +140,37 @@ async def connected(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def create_topics(admin: AIOKafkaAdminClient, wanted: Iterable[Topic]) -> None:
-    """Create topics in one call."""
-    new = [
-        NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=dict(topic.configs)) for topic in wanted
-    ]
-    if new:
-        answer: Any = await admin.create_topics(new)
-        _refuse_errors((name, code, text) for name, code, text in answer.topic_errors)
+async def create_topics(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> None:
+    """Create topics in one call, and return when every broker knows them."""
+    if not wanted:
+        return
+    answer: Any = await admin.create_topics(
+        [
+            NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=dict(topic.configs))
+            for topic in wanted
+        ]
+    )
+    _refuse_errors((name, code, text) for name, code, text in answer.topic_errors)
+    names = {topic.name for topic in wanted}
+    for broker in (await admin.describe_cluster())["brokers"]:
+        address = f"{broker['host']}:{broker['port']}"
+        await _until(partial(_knows, address, names), f"{address} to know the new topics")
 
 
-async def _describe(admin: AIOKafkaAdminClient, wanted: tuple[Topic, ...]) -> dict[str, Found]:
+async def _knows(address: str, names: set[str]) -> bool:
+    return names <= await known_topics(address)
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    try:
+        async with asyncio.timeout(_SETTLE_DEADLINE_S):
+            while not await condition():  # noqa: ASYNC110  # Kafka tells nobody when it has settled
+                await asyncio.sleep(_ASK_AGAIN_S)
+    except TimeoutError as error:
+        raise ClarionError(f"waited {_SETTLE_DEADLINE_S:.0f} s for {what}") from error
+
+
+async def _describe(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> dict[str, Found]:
     # All topics are asked for, not ours by name: naming an absent topic creates it where Kafka does so by itself.
     names = {topic.name for topic in wanted}
     described = {topic["topic"]: topic for topic in await admin.describe_topics() if topic["topic"] in names}
@@ -200,7 +229,7 @@ async def _record_partitions(bootstrap: str, topics: Topics) -> None:
         await producer.send_and_wait(topics.layout, value, key=LAYOUT_KEY, partition=0)
 
 
-async def _set_configs(admin: AIOKafkaAdminClient, wanted: list[Topic]) -> None:
+async def _set_configs(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> None:
     # The call replaces all settings of a topic: the full set is sent, and what the list does not have goes.
     if not wanted:
         return
@@ -208,6 +237,12 @@ async def _set_configs(admin: AIOKafkaAdminClient, wanted: list[Topic]) -> None:
         [ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=dict(topic.configs)) for topic in wanted]
     )
     _refuse_errors((name, code, text) for answer in answers for code, text, _, name in answer.resources)
+    await _until(lambda: _has_configs(admin, wanted), "the new settings to be in force")
+
+
+async def _has_configs(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> bool:
+    found = await _describe(admin, wanted)
+    return not any(_config_drift(topic, found[topic.name]) for topic in wanted)
 
 
 def _refuse_errors(results: Iterable[tuple[str, int, str | None]]) -> None:

@@ -9,13 +9,10 @@ import asyncio
 import shutil
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from secrets import token_bytes
 from signal import SIGKILL
-from typing import IO, Self
+from typing import Self
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +20,17 @@ from rich.console import Console
 
 from services.control.broker import archive, processes
 from services.control.broker.config import Node, jvm_options, properties
+from services.control.broker.home import (
+    Record,
+    cluster_id,
+    is_formatted,
+    last_words,
+    locked,
+    read_record,
+    remove_record,
+    size_of,
+    write_record,
+)
 from services.control.broker.jars import ensure_jars
 from services.control.broker.java import find_java
 from services.control.broker.ready import known_brokers, until_ready
@@ -32,19 +40,6 @@ from services.control.ports import free_ports, is_free
 
 START_DEADLINE_S = 60.0
 STOP_GRACE_S = 20.0
-
-_LOOK_AGAIN_S = 0.05
-
-
-class Record(Struct, frozen=True):
-    """What `cluster.json` holds."""
-
-    nodes: tuple[Node, ...]
-    data: Path
-    ephemeral: bool
-    jvm: Jvm
-    java: Path
-    classpath: tuple[Path, ...]
 
 
 class Status(Struct, frozen=True):
@@ -108,7 +103,7 @@ class Cluster:
         clean = await asyncio.gather(*(processes.end(node.pid, node.started, grace_s) for node in record.nodes))
         if clean[0]:
             archive.keep(record.java, record.classpath, first)
-        _record_file(self._home).unlink(missing_ok=True)
+        remove_record(self._home)
         if self._record.ephemeral:
             await asyncio.to_thread(shutil.rmtree, self._record.data, ignore_errors=True)
 
@@ -143,17 +138,17 @@ class Cluster:
             raise
 
     async def _format(self) -> None:
-        cluster_id = _cluster_id(self._record.data)
+        id_ = cluster_id(self._record.data) or _new_cluster_id()
         async with asyncio.TaskGroup() as tasks:
             for node in self._record.nodes:
                 folder = self._folder(node)
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "server.properties").write_text(properties(node, self._record.nodes, folder))
-                if not _meta(folder).exists():
-                    tasks.create_task(self._format_node(folder, cluster_id))
+                if not is_formatted(folder):
+                    tasks.create_task(self._format_node(folder, id_))
 
-    async def _format_node(self, folder: Path, cluster_id: str) -> None:
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(folder / "server.properties"), "-g")
+    async def _format_node(self, folder: Path, id_: str) -> None:
+        tool = ("kafka.tools.StorageTool", "format", "-t", id_, "-c", str(folder / "server.properties"), "-g")
         process = await asyncio.create_subprocess_exec(
             *self._java_command(folder, tool),
             stdin=asyncio.subprocess.DEVNULL,
@@ -162,7 +157,7 @@ class Cluster:
         )
         output, _ = await process.communicate()
         if process.returncode:
-            raise ClarionError(f"Kafka could not prepare {folder}: {_last_line(output.decode())}")
+            raise ClarionError(f"Kafka could not prepare {folder}: {output.decode().strip().rpartition(chr(10))[2]}")
 
     def _spawn(self, node: Node) -> None:
         folder = self._folder(node)
@@ -173,7 +168,7 @@ class Cluster:
         born = Node(node.id, node.port, node.controller_port, pid, started)
         nodes = tuple(born if other.id == node.id else other for other in self._record.nodes)
         self._record = msgspec.structs.replace(self._record, nodes=nodes)
-        _write(self._home, self._record)
+        write_record(self._home, self._record)
 
     def _java_command(self, folder: Path, program: tuple[str, ...], extra: tuple[str, ...] = ()) -> list[str]:
         classpath = ":".join(str(jar) for jar in self._record.classpath)
@@ -185,7 +180,7 @@ class Cluster:
         if not await until_ready(node.address, peers, lambda: _alive(node), START_DEADLINE_S):
             folder = self._folder(node)
             where = "" if self._record.ephemeral else f" (log: {folder})"
-            raise ClarionError(f"Kafka's broker {node.id} did not become ready: {_why(folder)}{where}")
+            raise ClarionError(f"Kafka's broker {node.id} did not become ready: {last_words(folder)}{where}")
 
     def _folder(self, node: Node) -> Path:
         return self._record.data / f"broker-{node.id}"
@@ -217,7 +212,7 @@ async def start(
     home = home or temporary or settings.data_dir / "kafka"
     record = Record((), temporary or home, ephemeral, jvm or ("quick" if ephemeral else "steady"), java, classpath)
     try:
-        async with _locked(home):
+        async with locked(home):
             _refuse_running(home)
             _refuse_other_size(record.data, brokers)
             cluster = Cluster(home, msgspec.structs.replace(record, nodes=_nodes(brokers, ports)))
@@ -231,12 +226,8 @@ async def start(
 
 def attach(home: Path) -> Cluster | None:
     """Find the cluster of a home folder, if any of its brokers runs."""
-    try:
-        content = _record_file(home).read_bytes()
-    except FileNotFoundError:
-        return None
-    record = msgspec.json.decode(content, type=Record, dec_hook=lambda kind, value: kind(value))
-    return Cluster(home, record) if any(_alive(node) for node in record.nodes) else None
+    record = read_record(home)
+    return Cluster(home, record) if record and any(_alive(node) for node in record.nodes) else None
 
 
 def _nodes(brokers: int, ports: tuple[int, ...] | None) -> tuple[Node, ...]:
@@ -255,7 +246,7 @@ def _refuse_running(home: Path) -> None:
 
 
 def _refuse_other_size(data: Path, brokers: int) -> None:
-    found = sum(1 for _ in data.glob("broker-*"))
+    found = size_of(data)
     if found not in {0, brokers}:
         raise ClarionError(
             f"the data in {data} was written by {found} broker{'s'[: found != 1]}, not by {brokers}: "
@@ -263,17 +254,9 @@ def _refuse_other_size(data: Path, brokers: int) -> None:
         )
 
 
-def _cluster_id(data: Path) -> str:
-    for meta in sorted(data.glob("broker-*/log/meta.properties")):
-        for line in meta.read_text().splitlines():
-            if line.startswith("cluster.id="):
-                return line.partition("=")[2]
-    # A leading dash would be taken for an option.
+def _new_cluster_id() -> str:
+    # 16 bytes in base64; a leading dash would be taken for an option.
     return "c" + urlsafe_b64encode(token_bytes(16)).decode()[1:22]
-
-
-def _meta(folder: Path) -> Path:
-    return folder / "log" / "meta.properties"
 
 
 def _alive(node: Node) -> bool:
@@ -282,42 +265,3 @@ def _alive(node: Node) -> bool:
 
 def _record_file(home: Path) -> Path:
     return home / "cluster.json"
-
-
-def _write(home: Path, record: Record) -> None:
-    part = home / "cluster.json.part"
-    part.write_bytes(msgspec.json.encode(record, enc_hook=str))
-    part.replace(_record_file(home))
-
-
-def _why(folder: Path) -> str:
-    logs = (folder / "kafka.log", folder / "console.log")
-    text = "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
-    telling = [line for line in text.splitlines() if "Exception" in line or "Error" in line or "ERROR" in line]
-    return _last_line("\n".join(telling) or text)
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else "it said nothing"
-
-
-@asynccontextmanager
-async def _locked(home: Path) -> AsyncIterator[None]:
-    with _lock_file(home) as file:
-        while not _try_lock(file):  # noqa: ASYNC110  # the system has no event for locks of others
-            await asyncio.sleep(_LOOK_AGAIN_S)
-        yield
-
-
-def _lock_file(home: Path) -> IO[str]:
-    home.mkdir(parents=True, exist_ok=True)
-    return (home / ".lock").open("a")
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        flock(file, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -123,6 +123,6 @@ def _give_up(jars: tuple[Jar, ...], folder: Path, error: OSError) -> NoReturn:
     names = [jar.filename for jar in missing(jars, folder)]
     hint = ", ".join(names[:2]) + (", ..." if names[2:] else "")
     raise ClarionError(
-        f"cannot download Kafka {KAFKA_VERSION} ({type(error).__name__}): "
-        f"{len(names)} of its files are missing ({hint}); connect to a network, or put the files that {LOCK_FILE} lists into {folder}"
+        f"cannot download Kafka {KAFKA_VERSION} ({type(error).__name__}): {len(names)} of its files are missing "
+        f"({hint}); connect to a network, or put the files that {LOCK_FILE} lists into {folder}"
     ) from error
