@@ -44,11 +44,16 @@ def example_folder() -> Path:
     return _PACKAGED if _PACKAGED.is_dir() else _IN_THE_REPOSITORY
 
 
-def read_checked(folder: Path) -> Bundle:
-    """Read a policy folder; raise ClarionError with all mistakes if there are any."""
+def read(folder: Path) -> Bundle:
+    """Read a policy folder; raise ClarionError when there is none."""
     if not folder.is_dir():
         raise ClarionError(f"{folder} is not a folder")
-    bundle = read_folder(folder)
+    return read_folder(folder)
+
+
+def read_checked(folder: Path) -> Bundle:
+    """Read a policy folder; raise ClarionError with all mistakes if there are any."""
+    bundle = read(folder)
     report = check(bundle)
     if report.mistakes:
         raise ClarionError(f"the policy in {folder} is not right:\n{render(report, bundle)}")
