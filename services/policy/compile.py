@@ -19,6 +19,7 @@ from services.policy.expressions import Compiled, ExpressionError, Language, cus
 from services.policy.mistakes import Mistake, PolicyError, nearest
 from services.policy.schemas import Field, Schema, SchemaError, shared
 from services.policy.shapes import QuietHours, TenantFile
+from services.policy.template_lint import lint
 from services.router.decision.model import (
     Cap,
     Category,
@@ -62,7 +63,7 @@ def examine(bundle: Bundle) -> Examined:
     rules = [compiler.rule(placed) for placed in found.rules]
     caps = [compiler.cap(placed) for placed in found.caps]
     compiler.compare()
-    mistakes = sorted({*found.mistakes, *compiler.mistakes})
+    mistakes = sorted({*found.mistakes, *compiler.mistakes, *lint(found, compiler.types)})
     examined = Examined(found, mistakes, conditions=compiler.conditions)
     if not mistakes and found.tenant is not None and found.categories is not None:
         examined.policy = Policy(
