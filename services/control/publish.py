@@ -147,7 +147,7 @@ def _customer_of_request(request: ingest_pb2.PutCustomerRequest) -> str:
 
 
 async def _send_events(
-    stub: ingest_pb2_grpc.IngestServiceAsyncStub,
+    stub: "ingest_pb2_grpc.IngestServiceAsyncStub",  # known to type checkers only
     batch: Batch[event_pb2.Event],
     report: Report,
 ) -> None:
@@ -193,7 +193,7 @@ def _settle(
 
 
 async def _send_customer(
-    stub: ingest_pb2_grpc.CustomerServiceAsyncStub,
+    stub: "ingest_pb2_grpc.CustomerServiceAsyncStub",  # known to type checkers only
     line: int,
     request: ingest_pb2.PutCustomerRequest,
     report: Report,

@@ -132,7 +132,7 @@ class GrpcDoor:
             self._metrics.refused[answer.reason].inc()
 
 
-def _unary(method: Callable[[bytes, Context], Awaitable[Message]]) -> grpc.RpcMethodHandler[bytes, Message]:
+def _unary(method: Callable[[bytes, Context], Awaitable[Message]]) -> "grpc.RpcMethodHandler[bytes, Message]":
     return grpc.unary_unary_rpc_method_handler(method, response_serializer=lambda answer: answer.SerializeToString())
 
 

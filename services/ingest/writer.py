@@ -82,7 +82,7 @@ class Writer:
             value=record.value,
             key=record.key,
             partition=partition_of(record.key, self._partitions),
-            headers=record.headers,
+            headers=list(record.headers),  # the library takes nothing else
         )
         future.add_done_callback(self._look_at)
         return future
