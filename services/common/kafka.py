@@ -8,7 +8,9 @@ Clients get no (de)serializers: poison must be decoded, and set aside, by our ow
 
 from typing import TypedDict
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.producer import sender
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -133,3 +135,17 @@ def shorten_commit_backoff() -> None:
     The figure is a constant of the library without a setting, which is why its version is pinned.
     """
     sender.BACKOFF_OVERRIDE = COMMIT_BACKOFF_S
+
+
+async def partition_numbers(bootstrap: str, topic: str) -> tuple[int, ...]:
+    """Ask Kafka which partitions a topic has; raise UnknownTopicOrPartitionError when it is not there."""
+    admin = AIOKafkaAdminClient(**client_settings(bootstrap, "clarion-admin"))
+    await admin.start()
+    try:
+        (found,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    numbers = tuple(sorted(partition["partition"] for partition in found["partitions"]))
+    if found["error_code"] or not numbers:
+        raise UnknownTopicOrPartitionError(topic)
+    return numbers

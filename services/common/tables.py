@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
 
 from services.common import kafka
 
@@ -26,6 +25,7 @@ class Table:
         client_id: str = "clarion-table",
         only: tuple[int, ...] | None = None,
     ) -> None:
+        self._bootstrap = bootstrap
         self._topic = topic
         self._only = only
         self._take = take
@@ -37,21 +37,13 @@ class Table:
     async def start(self) -> None:
         """Connect and read to the end known now; raise aiokafka.errors.KafkaError when the topic is not there."""
         await self._consumer.start()
-        numbers = self._only or await self._numbers()
+        numbers = self._only or await kafka.partition_numbers(self._bootstrap, self._topic)
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._partitions)
         await self._consumer.seek_to_beginning(*self._partitions)
         for partition in self._partitions:
             self.positions[partition.partition] = await self._consumer.position(partition)
         await self.catch_up()
-
-    async def _numbers(self) -> tuple[int, ...]:
-        # A consumer has no public way to ask about a topic that it does not read yet.
-        known = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001
-        numbers = known.partitions_for_topic(self._topic)
-        if not numbers:
-            raise UnknownTopicOrPartitionError(self._topic)
-        return tuple(sorted(numbers))
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
-from services.common.kafka import consumer_settings
+from services.common.kafka import consumer_settings, partition_numbers
 from services.common.partitions import partition_of
 from services.common.processor.ports import Record
 from services.common.topics import LANES, Topics
@@ -31,18 +31,20 @@ _DEADLINE_S = 20.0
 class Log:
     """The topics of one Kafka, for reading; `reading` opens it."""
 
-    def __init__(self, committed: AIOKafkaConsumer, uncommitted: AIOKafkaConsumer, topics: Topics) -> None:
+    def __init__(
+        self, bootstrap: str, committed: AIOKafkaConsumer, uncommitted: AIOKafkaConsumer, topics: Topics
+    ) -> None:
+        self._bootstrap = bootstrap
         self._committed = committed
         self._uncommitted = uncommitted
         self.topics = topics
 
     async def partitions(self, topic: str) -> tuple[int, ...]:
         """Return the partitions of a topic, in order."""
-        await self._committed.topics()
-        numbers = self._committed.partitions_for_topic(topic)
-        if not numbers:
-            raise ClarionError(f"the topic {topic} is not there: run `clarion topics apply`")
-        return tuple(sorted(numbers))
+        try:
+            return await partition_numbers(self._bootstrap, topic)
+        except UnknownTopicOrPartitionError as error:
+            raise ClarionError(f"the topic {topic} is not there: run `clarion topics apply`") from error
 
     async def records(self, topic: str, only: Iterable[int] | None = None) -> list[Record]:
         """Read a topic, or some partitions of it, whole; records of one partition are in their order."""
@@ -95,7 +97,7 @@ async def reading(bootstrap: str, topics: Topics) -> AsyncIterator[Log]:
     try:
         await committed.start()
         await uncommitted.start()
-        yield Log(committed, uncommitted, topics)
+        yield Log(bootstrap, committed, uncommitted, topics)
     except KafkaConnectionError as error:
         raise ClarionError(f"Kafka does not answer at {bootstrap}: start it, or set CLARION_KAFKA_BOOTSTRAP") from error
     finally:
