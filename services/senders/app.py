@@ -69,7 +69,7 @@ class Policies:
 
     async def prepare(self, sends: Sequence[Send]) -> None:
         """Read the policies to the end known now if one of these sends needs one that is not here."""
-        if any(self._registry.templates(send.tenant, send.policy_hash) is None for send in sends):
+        if any(render.known(send, self._registry) is None for send in sends):
             await self._table.catch_up()
 
     def letter(self, send: Send, recipient: Recipient) -> Letter | Outcome:

@@ -9,12 +9,15 @@ from services.senders.outcome import Kind, Outcome, Reason
 from services.senders.send import Choice, Recipient, Send
 
 
-def objection(send: Send, recipient: Recipient | None, now: int) -> Outcome | None:
+def objection(send: Send, recipient: Recipient | None) -> Outcome | None:
     """Return the outcome that ends the send without a call, or None when it may go."""
-    if now >= send.expires:
-        return Outcome(Kind.EXPIRED, Reason.EXPIRED)
     reason = _forbidden(send, recipient)
     return None if reason is None else Outcome(Kind.SUPPRESSED, reason)
+
+
+def lateness(send: Send, now: int) -> Outcome | None:
+    """Return the outcome of a send that has expired; asked first, so that nothing is retried for ever."""
+    return Outcome(Kind.EXPIRED, Reason.EXPIRED) if now >= send.expires else None
 
 
 def _forbidden(send: Send, recipient: Recipient | None) -> Reason | None:

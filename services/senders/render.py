@@ -1,13 +1,13 @@
 """From a send to a letter: the content is rendered by the policy under which it was decided.
 
-A bundle that is not here yet is waited for by trying again later; a template that can't be rendered with this data
-ends the send, never leaves a hole in a message.
+A bundle that is not here yet, or that only a newer version can compile, is waited for by trying again later.
+A template that can't be rendered with this data ends the send, it never leaves a hole in a message.
 """
 
 from hashlib import blake2b
 from typing import Protocol
 
-from services.policy.templates import RenderError, Templates
+from services.policy.templates import PolicyError, RenderError, Templates
 from services.senders import codec
 from services.senders.message import Letter
 from services.senders.outcome import Kind, Outcome, Reason
@@ -24,7 +24,7 @@ class Policies(Protocol):
 
 def letter(send: Send, recipient: Recipient, policies: Policies) -> Letter | Outcome:
     """Render a send for the customer as he is now."""
-    templates = policies.templates(send.tenant, send.policy_hash)
+    templates = known(send, policies)
     if templates is None:
         return Outcome(Kind.RETRY, Reason.NO_POLICY)
     try:
@@ -40,6 +40,14 @@ def letter(send: Send, recipient: Recipient, policies: Policies) -> Letter | Out
         html=content.html,
         time=send.decided,
     )
+
+
+def known(send: Send, policies: Policies) -> Templates | None:
+    """Return the templates of a send's policy; None while they are not here or this version can't compile them."""
+    try:
+        return policies.templates(send.tenant, send.policy_hash)
+    except PolicyError:
+        return None
 
 
 def _thread(send: Send) -> str:

@@ -104,6 +104,7 @@ class Sending:
         self._outputs: list[Write] = []
         self._answers: deque[tuple[Intent, Outcome | None]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
+        self._look_again = 0
         self._log = structlog.get_logger()
         self._restore()
 
@@ -137,6 +138,7 @@ class Sending:
             self._take_answers(batch)
             if self._now(batch) >= fresh_until:
                 break
+        self._look_again = self._now(batch) + LOOK_AGAIN
         self._clean(batch.now)
         if batch.records or self._changes or self._outputs:
             await self._commit(batch)
@@ -148,7 +150,7 @@ class Sending:
         if self._answers:
             instants.append(0)
         elif self._calls:
-            instants.append(self._desk.clock.now() + LOOK_AGAIN)
+            instants.append(self._look_again)
         return min((instant for instant in instants if instant is not None), default=None)
 
     async def close(self) -> None:
@@ -211,11 +213,13 @@ class Sending:
         return calls
 
     def _message(self, send: Send, now: int) -> tuple[Message, bytes] | Outcome:
+        if (late := recheck.lateness(send, now)) is not None:
+            return late
         try:
             recipient = self._customers.recipient(send.tenant, send.customer)
         except codec.UnreadableError:
             return Outcome(Kind.RETRY, Reason.UNREADABLE_PROFILE)
-        objection = recheck.objection(send, recipient, now)
+        objection = recheck.objection(send, recipient)
         if objection is not None or recipient is None:
             return objection or Outcome(Kind.SUPPRESSED, Reason.NO_ADDRESS)
         letter = self._desk.content.letter(send, recipient)
