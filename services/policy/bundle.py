@@ -16,6 +16,7 @@ from services.policy.mistakes import Mistake, PolicyError
 FILE_LIMIT = 1 << 20
 BUNDLE_LIMIT = 10 << 20
 FILE_COUNT_LIMIT = 2_000
+_ENTRY_LIMIT = 20_000
 
 
 class Bundle:
@@ -63,7 +64,7 @@ def read_folder(path: Path | str) -> Bundle:
     for file, name in islice(_files(root), FILE_COUNT_LIMIT + 1):
         mistake = _refusal(file, root)
         if mistake:
-            mistakes.append(Mistake(name, 1, 1, "", mistake))
+            mistakes.append(Mistake(name.encode(errors="replace").decode(), 1, 1, "", mistake))
             continue
         content = file.read_bytes()
         size += len(content)
@@ -79,7 +80,8 @@ def read_folder(path: Path | str) -> Bundle:
 def _files(root: Path) -> list[tuple[Path, str]]:
     # Hidden files (.git, .swp) belong to tools. Folders that are links aren't walked by rglob, hence listed as files.
     found = []
-    for file in sorted(root.rglob("*")):
+    # Bounded before it is sorted: the folder may be a whole disk.
+    for file in sorted(islice(root.rglob("*"), _ENTRY_LIMIT)):
         relative = file.relative_to(root)
         if any(part.startswith(".") for part in relative.parts) or (file.is_dir() and not file.is_symlink()):
             continue
@@ -89,7 +91,11 @@ def _files(root: Path) -> list[tuple[Path, str]]:
 
 
 def _refusal(file: Path, root: Path) -> str:
-    target = file.resolve()
+    try:
+        file.name.encode()
+        target = file.resolve()
+    except (UnicodeEncodeError, OSError, RuntimeError):
+        return "the name is not UTF-8, or the link leads nowhere"
     if not target.is_relative_to(root):
         return "the link leaves the folder of the policy"
     if not target.is_file():

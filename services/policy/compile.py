@@ -96,7 +96,7 @@ class _Compiler:
         self.event_types: dict[str, EventType] = {}
         self.conditions: dict[str, Compiled] = {}
         self._draft = found
-        self._customer = customer_type(found.tenant.attributes if found.tenant else {})
+        self._customer = customer_type(found.tenant.attributes if found.tenant else None)
         self._languages: dict[tuple[str, ...], Language] = {}
         for placed in found.events:
             self._event(placed)

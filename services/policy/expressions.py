@@ -75,16 +75,17 @@ class Compiled(Struct, frozen=True):
     lifecycles: frozenset[str]
 
 
-def customer_type(attributes: Mapping[str, str]) -> Field:
-    """Return the type of `customer` with the attributes that clarion.yaml declares."""
-    declared = {name: Field(_ATTRIBUTE_KINDS[kind], optional=True) for name, kind in attributes.items()}
+def customer_type(attributes: Mapping[str, str] | None) -> Field:
+    """Return the type of `customer` with the attributes that clarion.yaml declares; None: it could not be read."""
+    declared = {name: Field(_ATTRIBUTE_KINDS[kind], optional=True) for name, kind in (attributes or {}).items()}
+    known = Field(Kind.OBJECT, fields=declared, closed=True) if attributes is not None else Field(Kind.ANY)
     return Field(
         Kind.OBJECT,
         fields={
             "id": Field(Kind.STRING, optional=True),
             "locale": Field(Kind.STRING, optional=True),
             "timezone": Field(Kind.STRING, optional=True),
-            "attributes": Field(Kind.OBJECT, fields=declared, closed=True),
+            "attributes": known,
         },
     )
 
@@ -209,8 +210,8 @@ def _maker(root: str, names: frozenset[str], field: Field, attributes: frozenset
             picked = sorted(EVENT.fields if "*" in names else names)
             return lambda scope: {name: _EVENT_VALUES[name](scope.event) for name in picked}
         case "customer":
-            inner = field.fields["attributes"].fields
-            kinds = tuple((name, inner[name]) for name in sorted(attributes or inner))
+            declared = field.fields["attributes"]
+            kinds = tuple((name, declared.child(name)) for name in sorted(attributes or declared.fields))
             return lambda scope: _customer(scope.customer, kinds)
         case "now":
             return lambda scope: _moment(scope.now)
@@ -270,7 +271,7 @@ _EVENT_VALUES: Final[Mapping[str, Callable[[Event], Any]]] = {
 }
 
 
-def _customer(profile: Profile | None, attributes: Sequence[tuple[str, Field]]) -> dict[str, Any]:
+def _customer(profile: Profile | None, attributes: Sequence[tuple[str, Field | None]]) -> dict[str, Any]:
     if profile is None:
         return {"id": None, "locale": None, "timezone": None, "attributes": {name: None for name, _ in attributes}}
     return {

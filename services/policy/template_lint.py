@@ -71,7 +71,7 @@ class Names(Struct, frozen=True):
 def lint(found: Draft, types: Mapping[str, Field]) -> list[Mistake]:
     """Return what is wrong with the templates of a policy."""
     mistakes = _missing(found)
-    customer = customer_type(found.tenant.attributes if found.tenant else {})
+    customer = customer_type(found.tenant.attributes if found.tenant else None)
     certain = {name: Field(Kind.STRING) for name in ("id", "locale", "timezone")}
     customer = Field(Kind.OBJECT, fields={**customer.fields, **certain})
     for template in found.templates:
@@ -222,7 +222,8 @@ class _Walk:
         """Return the type of an expression whose value is used: it must be there."""
         field = self._type(node, sure)
         path = _path(node)
-        if field is not None and field.optional and path and path not in sure:
+        unknown = path[:1] == ("data",) and not self._declared  # no rule uses it: nothing is known of its data
+        if field is not None and field.optional and path and path not in sure and not unknown:
             dotted = ".".join(path)
             self._fault(node, dotted, f"{dotted!r} may be absent: ask first, {{% if {dotted} %}}")
         return field

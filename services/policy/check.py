@@ -1,0 +1,139 @@
+"""What `clarion policy check` says: every mistake with its place, and warnings of what is probably not meant.
+
+A policy with mistakes can't be compiled; warnings may stand. The warnings here are about rules that never match,
+messages that promise an end nobody tells, and things that nothing uses.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from services.policy.bundle import Bundle
+from services.policy.compile import Examined, examine
+from services.policy.draft import PlacedRule
+from services.policy.mistakes import Mistake, Report
+from services.policy.words import LIFECYCLES
+
+__all__ = ["Mistake", "Report", "check", "render"]
+
+_WIDTH: Final = 140
+_RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
+
+
+def check(bundle: Bundle) -> Report:
+    """Find everything that is wrong with a policy, and everything that is probably not meant."""
+    examined = examine(bundle)
+    warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
+    return Report(tuple(examined.mistakes), tuple(warnings))
+
+
+def render(report: Report, bundle: Bundle, *, color: bool = False) -> str:
+    """Write a report as people read it: each mistake with its line and carets, then the warnings, then the count."""
+    lines: list[str] = []
+    for mistake in report.mistakes:
+        lines.append(_printable(str(mistake)))
+        lines.extend(_excerpt(mistake, bundle, color=color))
+    for warning in report.warnings:
+        word = f"{_YELLOW}warning{_RESET}" if color else "warning"
+        lines.append(f"{word}: {_printable(str(warning))}")
+    counts = f"{_count(len(report.mistakes), 'mistake')}, {_count(len(report.warnings), 'warning')}"
+    lines.append(f"{counts} in {_count(len(bundle.files), 'file')}")
+    return "\n".join(lines) + "\n"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _excerpt(mistake: Mistake, bundle: Bundle, *, color: bool) -> Iterator[str]:
+    lines = bundle.files.get(mistake.path, b"").decode(errors="replace").split("\n")
+    if mistake.line > len(lines) or not lines[mistake.line - 1].strip():
+        return
+    line, column = _printable(lines[mistake.line - 1]), mistake.column - 1
+    if len(line) > _WIDTH:
+        begin = max(0, min(column - _WIDTH // 3, len(line) - _WIDTH))
+        line, column = line[begin : begin + _WIDTH], column - begin
+    carets = "^" * max(1, min(mistake.length, len(line) - column))
+    yield f"{mistake.line:6} | {line}"
+    yield f"       | {' ' * column}{_RED if color else ''}{carets}{_RESET if color else ''}"
+
+
+def _printable(text: str) -> str:
+    # What a policy file contains must not steer the terminal.
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+# --- warnings ------------------------------------------------------------------------------------
+
+
+def _shadowed(examined: Examined) -> Iterator[Mistake]:
+    """Find rules all of whose events an earlier rule takes."""
+    types = {placed.event.type for placed in examined.draft.events}
+    taken: dict[str, PlacedRule] = {}
+    last = examined.draft.rules[-1:]
+    for placed in examined.draft.rules:
+        own = _types(placed, types)
+        if own and own <= taken.keys() and [placed] != last:
+            by = taken[min(own)]
+            line = by.document.find(by.keys)[0]
+            where = f"line {line.line if line else 1} of {by.document.path.rpartition('/')[2]}"
+            message = f"rule {placed.rule.name} can never match: rule {by.rule.name} ({where}) takes all its events"
+            yield placed.document.mistake(placed.keys, message)
+        if placed.rule.when is None and not placed.rule.continue_:
+            for name in own:
+                taken.setdefault(name, placed)
+
+
+def _never_closed(examined: Examined) -> Iterator[Mistake]:
+    """Find rules that tell of a beginning whose end no rule tells."""
+    lasting = {placed.event.type for placed in examined.draft.events if placed.event.lifecycle}
+    told: dict[str, set[str]] = {name: set() for name in lasting}
+    openers: dict[str, PlacedRule] = {}
+    for placed in examined.draft.rules:
+        if placed.rule.ignore:
+            continue
+        lifecycles = _lifecycles(examined, placed)
+        for name in _types(placed, lasting):
+            told[name] |= lifecycles
+            if "opened" in lifecycles:
+                openers.setdefault(name, placed)
+    for name, placed in sorted(openers.items()):
+        if not told[name] & {"resolved", "cancelled"}:
+            message = f"rule {placed.rule.name} tells that {name} began, but no rule tells that it is over"
+            yield placed.document.mistake(placed.keys, message)
+
+
+def _unused_templates(examined: Examined) -> Iterator[Mistake]:
+    if not examined.draft.whole("rules"):
+        return
+    used = {placed.rule.template for placed in examined.draft.rules}
+    for template in examined.draft.templates:
+        if template.name not in used:
+            yield Mistake(template.document.path, 1, 1, "", f"no rule uses the template {template.name!r}")
+
+
+def _unused_categories(examined: Examined) -> Iterator[Mistake]:
+    categories = examined.draft.categories
+    if not examined.draft.whole("rules") or categories is None:
+        return
+    used = {placed.rule.category for placed in examined.draft.rules}
+    document = examined.draft.documents["categories.yaml"]
+    for name in categories.categories:
+        if name not in used:
+            yield document.mistake(["categories", name], f"no rule has the category {name!r}", at_key=True)
+
+
+def _types(placed: PlacedRule, known: set[str]) -> set[str]:
+    return set(known) if "*" in placed.rule.on else {name for name in placed.rule.on if name in known}
+
+
+def _lifecycles(examined: Examined, placed: PlacedRule) -> set[str]:
+    compiled = examined.conditions.get(placed.rule.name)
+    return set(compiled.lifecycles if compiled is not None else LIFECYCLES)
+
+
+_WARNINGS: Final[tuple[Callable[[Examined], Iterator[Mistake]], ...]] = (
+    _shadowed,
+    _never_closed,
+    _unused_templates,
+    _unused_categories,
+)
