@@ -23,7 +23,7 @@ from services.control.event_lines import EventLine
 from services.control.publish import Report, publish_portions, put_customers, read_customers, read_events
 from services.ingest.settings import IngestSettings
 
-customer_app = typer.Typer(no_args_is_help=True, help="What is known about customers.")
+customer_app = typer.Typer(no_args_is_help=True, add_completion=False, help="What is known about customers.")
 
 _READ_BYTES = 65_536
 _MAX_LINE_BYTES = 2_097_152
@@ -47,6 +47,11 @@ def publish(file: File, *, address: Address = "", as_json: Json = False) -> None
     with _opened(file) as stream:
         asyncio.run(_watched(work(stream), report, "events"))
     _answer(report, "events", as_json=as_json)
+
+
+@customer_app.callback()
+def _customers() -> None:
+    """Make `put` a command of its own though it is the only one so far."""
 
 
 @customer_app.command()
