@@ -28,7 +28,7 @@ LAYOUT_KEY = b"layout"
 _CLIENT_ID = "clarion-topics"
 _SET_ON_THE_TOPIC = 1  # config_source DYNAMIC_TOPIC_CONFIG
 _USUAL_REPLICATION = 3
-_ASK_AGAIN_S = 0.02
+_ASK_AGAIN_S = 0.05
 _SETTLE_DEADLINE_S = 15.0
 
 
