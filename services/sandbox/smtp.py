@@ -6,6 +6,7 @@ Drain: messages under way get their answer, then connections are closed.
 """
 
 import asyncio
+import logging
 import socket
 from typing import Any
 
@@ -50,6 +51,7 @@ class SmtpServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen, and return the address; raise OSError when the port is taken."""
+        logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's: it quotes what clients send
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, host, port, backlog=512)
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiosmtplib
 import httpx2
+import psutil
 import pytest
 
 from tests.support.sandbox import Sandbox, running_sandbox
@@ -96,12 +97,13 @@ async def test_many_connections_that_are_kept_open_lose_nothing(sandbox: Sandbox
             for index in range(50):
                 await client.sendmail(FROM, ["ana@example.com"], mail(f"w{name}-{index}"))
 
-    started = time.perf_counter()
+    process = psutil.Process(sandbox.process.pid)
+    before = process.cpu_times().user
     await asyncio.gather(*(worker(name) for name in range(6)))
-    rate = 300 / (time.perf_counter() - started)
+    each = (process.cpu_times().user - before) / 300
     counts = get(sandbox, "/v1/counts")
     assert (counts["accepted"], counts["distinct_message_ids"], counts["duplicates"]) == (300, 300, 0)
-    assert rate > 100, f"{rate:.0f} mails/s"
+    assert each < 0.003, f"{each * 1000:.1f} ms of CPU a mail: too slow for a few hundred a second"
 
 
 def test_a_second_mail_of_the_same_id_is_counted_as_a_duplicate(sandbox: Sandbox) -> None:
@@ -254,7 +256,8 @@ def test_garbage_on_the_wire_ends_nothing(sandbox: Sandbox) -> None:
     with connect(sandbox) as client:
         client.ehlo()
         assert client.docmd("MAIL FROM:<")[0] in {500, 501, 553}
-        assert client.docmd("NONSENSE \x00 ana@example.com")[0] == 500
+        assert client.docmd('MAIL FROM:<"')[1] == b"5.5.2 Error: bad syntax"
+        assert client.docmd("ana@example.com\x00 is here")[0] == 500
         client.sendmail(FROM, ["ana@example.com"], b"\x80\xff no headers at all, \x00\r\n")
     (listed,) = get(sandbox, "/v1/messages")["messages"]
     assert get(sandbox, f"/v1/messages/{listed['number']}")["message_id"] == ""
