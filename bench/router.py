@@ -20,6 +20,7 @@ from msgspec import Struct
 from bench.stage import TENANT, Message, Stage, cpu_seconds, json_bytes, machine, stage
 from clarion.v1 import profile_pb2
 from services.control.ports import free_ports
+from tests.support.daytime import daytime_zone
 
 
 class Round(Struct, frozen=True):
@@ -30,10 +31,11 @@ class Round(Struct, frozen=True):
 
 
 def profiles(customers: int) -> list[Message]:
+    zone = daytime_zone()
     found: list[Message] = []
     for number in range(customers):
         customer = f"c{number}"
-        patch = {"addresses": {"email": f"{customer}@example.org"}, "locale": "en", "timezone": "Europe/Berlin"}
+        patch = {"addresses": {"email": f"{customer}@example.org"}, "locale": "en", "timezone": zone}
         change = profile_pb2.Change(tenant=TENANT, customer=customer, merge_patch=json_bytes(patch))
         found.append((f"{TENANT}|{customer}".encode(), change.SerializeToString(), []))
     return found
@@ -44,7 +46,7 @@ def events(round_number: int, count: int, customers: int) -> list[Message]:
     for number in range(count):
         customer = f"c{number % customers}"
         event_id = f"r{round_number}-{number}"
-        data = {"order": event_id, "problem": "the payment was declined", "amount": "12.50", "currency": "EUR"}
+        data = {"order": event_id, "problem": "delayed", "fixed_by": "2030-01-01T00:00:00Z", "amount": "12.50"}
         headers = {
             "ce_specversion": "1.0",
             "ce_id": event_id,

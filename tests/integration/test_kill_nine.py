@@ -13,6 +13,7 @@ from services.common.topics import Topics
 from services.control.audit.evidence import Evidence
 from services.control.audit.promises import audit
 from services.router.decision.model import Feedback, Outcome
+from tests.support.daytime import daytime_zone
 from tests.support.following import Following, following
 from tests.support.stack import Headers, Stack, event, running_stack
 
@@ -26,8 +27,9 @@ CRITICAL_DATA = {"area": "Mitte", "feeder": "F-17", "customers_affected": 12}
 
 
 def customers() -> dict[str, dict[str, object]]:
+    zone = daytime_zone()
     return {
-        f"c{number}": {"addresses": {"email": f"c{number}@example.org"}, "timezone": "Europe/Berlin"}
+        f"c{number}": {"addresses": {"email": f"c{number}@example.org"}, "timezone": zone}
         for number in range(CUSTOMERS)
     }
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ class Stack:
                 page = answer.raise_for_status().json()
                 found += page["messages"]
                 if page["before"] is None:
-                    return [Mail(each["idempotency_key"], each["received"]) for each in reversed(found)]
+                    return [Mail(each["idempotency_key"], _instant(each["receive_time"])) for each in reversed(found)]
                 before = {"before": page["before"]}
 
     @asynccontextmanager
@@ -167,6 +168,10 @@ class Stack:
     async def evidence(self, log: Log) -> Evidence:
         """Read everything an audit looks at, with the sandbox's mails."""
         return await evidence(log, await self.mails(), TENANT)
+
+
+def _instant(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
 
 
 def change(customer: str, patch: Mapping[str, object]) -> tuple[bytes, bytes, Headers]:
