@@ -5,6 +5,7 @@ The list below is all that `clarion --help` needs; a command's module is importe
 """
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -29,6 +30,8 @@ COMMANDS = {
     "sender": ("commands:sender", "Run the sender of one channel."),
     "sandbox": ("commands:sandbox", "Run the pretend providers and their page."),
 }
+
+_SERVICES = frozenset({"ingest", "router", "sender", "sandbox"})
 
 
 class Commands(TyperGroup):
@@ -77,6 +80,9 @@ def main() -> None:
 
 def _load(name: str) -> Any:
     """Return the command of that name, ready to be called."""
+    if name not in _SERVICES:
+        # A client library's log is for services; a person gets our one line.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     place, _ = COMMANDS[name]
     module, _, attribute = place.partition(":")
     found = getattr(importlib.import_module(f"services.control.{module}"), attribute)

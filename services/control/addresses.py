@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from services.control.broker.settings import BrokerSettings
 from services.control.errors import ClarionError
 from services.control.ports import free_ports, is_free
 from services.ingest.settings import IngestSettings
@@ -20,9 +19,8 @@ HOST = "127.0.0.1"
 
 
 class Ports(Struct, frozen=True):
-    """One port for each thing that listens."""
+    """One port for each thing of ours that listens."""
 
-    kafka: int
     ingest_grpc: int
     ingest_health: int
     router_health: int
@@ -71,7 +69,6 @@ def configured_ports() -> Ports:
     """Return the ports that the services' settings name."""
     ingest, sandbox = IngestSettings(), SandboxSettings()
     return Ports(
-        kafka=BrokerSettings().kafka_port,
         ingest_grpc=ingest.ingest_grpc_port,
         ingest_health=ingest.ingest_health_port,
         router_health=RouterSettings().router_health_port,
@@ -86,14 +83,12 @@ def ports_now_free() -> Ports:
     return Ports(*free_ports(len(Ports.__struct_fields__)))
 
 
-def refuse_busy(ports: Ports, *, with_kafka: bool) -> None:
-    """Raise ClarionError if a port is taken."""
-    named = msgspec.structs.asdict(ports)
-    busy = [
-        f"{port} ({name.replace('_', ' ')})"
-        for name, port in named.items()
-        if (with_kafka or name != "kafka") and not is_free(port)
-    ]
+def refuse_busy(ports: Ports, kafka: int | None) -> None:
+    """Raise ClarionError if a port is taken; `kafka` is given where a Kafka is to be started there."""
+    named: dict[str, int] = msgspec.structs.asdict(ports)
+    if kafka is not None:
+        named["kafka"] = kafka
+    busy = [f"{port} ({name.replace('_', ' ')})" for name, port in named.items() if not is_free(port)]
     if busy:
         taken = f"port {busy[0]} is" if len(busy) == 1 else f"ports {', '.join(busy)} are"
         raise ClarionError(f"{taken} taken: stop the `clarion up` that runs, or add --ports free to use other ports")

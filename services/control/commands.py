@@ -97,15 +97,15 @@ def policy_check(
     import msgspec  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 
-    from services.control.policies import as_facts, read  # noqa: PLC0415
+    from services.control.policies import read  # noqa: PLC0415
     from services.policy.check import check, render  # noqa: PLC0415
 
     bundle = read(folder)
     report = check(bundle)
     if as_json:
-        typer.echo(msgspec.json.encode(as_facts(report)).decode())
+        typer.echo(msgspec.json.encode(report).decode())
     else:
-        typer.echo(render(report, bundle, color=Console().is_terminal))
+        typer.echo(render(report, bundle, color=Console().is_terminal), nl=False)
     if report.mistakes or (strict and report.warnings):
         raise typer.Exit(1)
 

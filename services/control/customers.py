@@ -106,6 +106,7 @@ class DemoCustomer(Struct, frozen=True):
     quiet_end: str
     night: bool
     off: tuple[str, ...]
+    wanted: tuple[str, ...]
     consents: tuple[str, ...]
 
     @property
@@ -122,7 +123,10 @@ class DemoCustomer(Struct, frozen=True):
             "timezone": self.timezone,
             "channels": ["email"],
             "quiet_hours": {"start": self.quiet_start, "end": self.quiet_end},
-            "preferences": [{"category": category, "value": "off"} for category in self.off],
+            "preferences": [
+                *({"category": category, "value": "off"} for category in self.off),
+                *({"category": category, "value": "instant"} for category in self.wanted),
+            ],
             "consents": list(self.consents),
             "attributes": {"feeder": self.feeder, "contract": self.contract},
         }
@@ -136,6 +140,7 @@ ORDER_OFF = range(136, 138)
 TERMS_OFF = range(138, 141)
 MANY_ORDERS = range(194, 200)
 OFFERS_WANTED = range(150, 160)
+WITHOUT_CONSENT = range(158, 160)  # want offers, but never agreed to marketing by mail
 
 
 def customers(now: int) -> tuple[DemoCustomer, ...]:
@@ -157,7 +162,6 @@ def _customer(number: int, name: str, culture: Culture, now: int) -> DemoCustome
     night = role in AT_NIGHT
     start, end = _quiet_hours(culture.timezone, now, night=night)
     off = [category for category, roles in (("order", ORDER_OFF), ("policy", TERMS_OFF)) if role in roles]
-    wants_offers = role in OFFERS_WANTED
     return DemoCustomer(
         id=slug.replace(" ", "-"),
         name=name,
@@ -171,7 +175,8 @@ def _customer(number: int, name: str, culture: Culture, now: int) -> DemoCustome
         quiet_end=end,
         night=night,
         off=tuple(off),
-        consents=("email",) if wants_offers else (),
+        wanted=("offers",) if role in OFFERS_WANTED else (),
+        consents=("email",) if role in OFFERS_WANTED and role not in WITHOUT_CONSENT else (),
     )
 
 

@@ -125,5 +125,6 @@ class Mail(Struct, frozen=True, gc=False):
     """One message that a provider took; `key` is the idempotency key it came with, the send's id as text."""
 
     key: str
-    received: int
     taken: bool = True
+    to: tuple[str, ...] = ()
+    subject: str = ""

@@ -105,9 +105,13 @@ async def running(options: Options, say: Say, done: Done, changed: Callable[[], 
     `say` gets each line of each process, `done` each step of the start, `changed` tells that a process was replaced.
     """
     settings = ControlSettings()
-    ports = ports_now_free() if options.free_ports else configured_ports()
-    refuse_busy(ports, with_kafka=not settings.kafka_is_given and _own_kafka(options) is None)
-    async with _kafka(options, settings, ports, say, done, changed) as (bootstrap, started):
+    kafka_port = None if options.free_ports else BrokerSettings().kafka_port
+    if not options.free_ports:
+        starts_kafka = not settings.kafka_is_given and _own_kafka(options) is None
+        refuse_busy(configured_ports(), kafka_port if starts_kafka else None)
+    async with _kafka(options, settings, kafka_port, say, done, changed) as (bootstrap, started):
+        # Kafka took free ports too: ours are looked for when it has them.
+        ports = ports_now_free() if options.free_ports else configured_ports()
         activated = await _prepared(bootstrap, options, settings, done)
         environment = _environment(options, settings, ports, bootstrap, activated)
         clock = WallClock()
@@ -128,7 +132,7 @@ async def running(options: Options, say: Say, done: Done, changed: Callable[[], 
 async def _kafka(
     options: Options,
     settings: ControlSettings,
-    ports: Ports,
+    port: int | None,
     say: Say,
     done: Done,
     changed: Callable[[], None],
@@ -142,8 +146,8 @@ async def _kafka(
         done(Progress("Kafka runs already", 0, f"{found.bootstrap}, left running at the end"))
         yield found.bootstrap, None
         return
-    with _timed("Kafka ready", done, f"{HOST}:{ports.kafka}"):
-        started = await cluster.start(ephemeral=options.ephemeral, ports=(ports.kafka,))
+    with _timed("Kafka ready", done):
+        started = await cluster.start(ephemeral=options.ephemeral, ports=None if port is None else (port,))
     watch = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -120,12 +121,12 @@ async def put_demo_customers(stack: Stack, console: Console) -> None:
 def address_table(stack: Stack) -> Table:
     """Return the one table of what listens where."""
     addresses = stack.addresses()
-    table = Table("what", "where", "use it", title="Clarion is up", title_justify="left")
-    table.add_row("messages", f"{addresses.sandbox_http}/", "open it in a browser: what customers would get")
-    table.add_row("events", addresses.ingest_grpc, f"clarion publish FILE --address {addresses.ingest_grpc}")
-    table.add_row("Kafka", addresses.kafka, f"CLARION_KAFKA_BOOTSTRAP={addresses.kafka} clarion explain --customer ID")
+    table = Table("what", "where", "how to use it", box=SIMPLE_HEAD, title="Clarion is up", title_justify="left")
+    table.add_row("messages", f"{addresses.sandbox_http}/", "what customers would get, in a browser")
+    table.add_row("events", addresses.ingest_grpc, "clarion publish FILE --address ...")
+    table.add_row("Kafka", addresses.kafka, "clarion explain --customer ID --bootstrap ...")
     for name, address in addresses.health.items():
-        table.add_row(f"{name} health", f"{address}/ready", "/live, /ready, /metrics")
+        table.add_row(name, address, "/live, /ready, /metrics")
     return table
 
 

@@ -75,6 +75,9 @@ PROVIDER: dict[Feedback, str] = {
 }
 
 DOORS = {"grpc": "gRPC", "http": "HTTP", "kafka": "Kafka"}
+# What the decision core calls the preference that decided.
+REQUIRED = "required"
+OWN_WISHES = frozenset({"category x channel", "category", "channel", "everything"})
 _ID_SHOWN = 8
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 
@@ -259,9 +262,12 @@ def _verdict_words(verdict: Verdict, decision: DecisionRecord, telling: Telling)
 
 
 def _preference(verdict: Verdict, telling: Telling) -> str:
+    if verdict.preference == REQUIRED:
+        return "this category is required, nobody can switch it off"
     value = "off" if verdict.reason is Reason.PREFERENCE_OFF else "on"
-    who = f" (set by the customer {telling.day(verdict.preference_set)})" if verdict.preference_set else ""
-    return f"{verdict.preference} = {value}{who}" if verdict.preference else f"{value}{who}"
+    since = f" {telling.day(verdict.preference_set)}" if verdict.preference_set else ""
+    who = f" (set by the customer{since})" if verdict.preference in OWN_WISHES else ""
+    return f"{verdict.preference} = {value}{who}"
 
 
 def _cap_words(finding: CapFinding, telling: Telling) -> str:

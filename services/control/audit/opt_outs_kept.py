@@ -41,7 +41,7 @@ def _forbidden(profile: Profile | None, decision: DecisionRecord, channel: str, 
     marketing = decision.message_class is MessageClass.MARKETING
     stands_against = {
         "there was no address": channel not in {address.channel for address in profile.addresses},
-        "the address was suppressed": channel in {suppression.channel for suppression in profile.suppressed},
+        "the address was suppressed": bool({channel, ""} & {suppression.channel for suppression in profile.suppressed}),
         "it was switched off": not required and _wish(profile, decision.category, channel) is Value.OFF,
         "there was no consent": not required and marketing and channel not in profile.consents,
     }
@@ -50,7 +50,7 @@ def _forbidden(profile: Profile | None, decision: DecisionRecord, channel: str, 
 
 def _wish(profile: Profile, category: str, channel: str) -> Value | None:
     """Return the customer's own word, the most exact one first."""
-    for wanted in ((category, channel), (category, ""), ("", channel)):
+    for wanted in ((category, channel), (category, ""), ("", channel), ("", "")):
         for preference in profile.preferences:
             if (preference.category, preference.channel) == wanted:
                 return preference.value

@@ -91,7 +91,7 @@ def send(**changes: Any) -> SendRecord:
 
 
 def mail(send_id: bytes = SEND_ID) -> Mail:
-    return Mail(key=ids.text(send_id), received=NOON + 45_000)
+    return Mail(key=ids.text(send_id))
 
 
 def accepted(event_id: str = "4711", offset: int = 0) -> AcceptedEvent:

@@ -96,6 +96,13 @@ def test_an_opt_out_names_the_preference_and_who_set_it() -> None:
     )
 
 
+def test_a_default_is_nobodys_wish() -> None:
+    off = not_sent(Reason.PREFERENCE_OFF, verdicts=(Verdict("email", Reason.PREFERENCE_OFF, "category default"),))
+    assert words.sentence(off, ZONE) == (
+        "NOT SENT (PREFERENCE_OFF): the customer does not want it (category default = off)."
+    )
+
+
 def test_no_rule_tells_the_rules_that_were_tried() -> None:
     nothing = not_sent(
         Reason.NO_RULE,
@@ -128,9 +135,10 @@ def test_a_closure_says_why_it_is_sent() -> None:
         reason=Reason.CLOSURE,
         lifecycle=Lifecycle.RESOLVED,
         message_class=MessageClass.TRANSACTIONAL,
-        verdicts=(Verdict("email", Reason.CLOSURE, "required category"),),
+        verdicts=(Verdict("email", Reason.CLOSURE, "required"),),
     )
     text = words.explain([closure], [feedback(Feedback.UNKNOWN, parked=True, reason="no answer")], ZONE)
+    assert "email   yes  preference: this category is required, nobody can switch it off" in text
     assert "SEND by email (CLOSURE): the customer was told that it began, so is told that it is over" in text
     assert text.endswith("no answer from smtp 14:00:00.050 (no answer), parked: it will not be tried again")
 

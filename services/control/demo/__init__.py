@@ -1,0 +1,1 @@
+"""The demo: a day at Northwind, a power company, on everything that is real but the providers."""
