@@ -16,6 +16,7 @@ from services.policy.schemas import Field, Kind
 Proto = descriptor_pb2.FieldDescriptorProto
 
 _PACKAGE: Final = "clarion_policy"
+_ITEM: Final = "__0"
 _PLAIN: Final = {
     Kind.STRING: Proto.TYPE_STRING,
     Kind.DATE: Proto.TYPE_STRING,
@@ -47,7 +48,7 @@ def environment(variables: Mapping[str, Field]) -> Any:
 
 def path_of_message(name: str) -> str:
     """Return the path of the value that a message of an error stands for."""
-    return name.removeprefix(f"{_PACKAGE}.").replace("__", ".")
+    return name.removeprefix(f"{_PACKAGE}.").replace(_ITEM, "[]").replace("__", ".")
 
 
 class _Description:
@@ -70,9 +71,10 @@ class _Description:
 
     def _message(self, path: str, field: Field) -> str:
         message = self.file.message_type.add(name=path)
+        # Names such as fooBar and foo_bar would collide in protobuf's JSON, which nobody uses here.
+        message.options.deprecated_legacy_json_field_conflicts = True
         for number, (name, inner) in enumerate(field.fields.items(), start=1):
-            # An own json_name: names such as fooBar and foo_bar would collide in the default one.
-            described = message.field.add(name=name, number=number, label=Proto.LABEL_OPTIONAL, json_name=f"f{number}")
+            described = message.field.add(name=name, number=number, label=Proto.LABEL_OPTIONAL)
             self._type(described, f"{path}__{name}", inner)
         return f".{_PACKAGE}.{path}"
 
@@ -83,7 +85,7 @@ class _Description:
         if field.kind is Kind.LIST and field.item is not None and field.item.kind is not Kind.LIST:
             described.label = Proto.LABEL_REPEATED
             item = Field(field.item.kind, fields=field.item.fields, item=field.item.item)
-            self._type(described, f"{path}__item", item)
+            self._type(described, f"{path}{_ITEM}", item)
             return
         described.type = Proto.TYPE_MESSAGE
         match field.kind:

@@ -311,8 +311,8 @@ def _fault(message: str, offset: int, source: str, types: Mapping[str, Field]) -
         name, path = match[1], path_of_message(match[2])
         start, length = _selection(source, offset, name)
         here: Field | None = Field(Kind.OBJECT, fields=types, closed=True)
-        for part in path.split("."):
-            here = (here.item if part == "item" else here.child(part)) if here else None
+        for part in path.replace("[]", ".[]").split("."):
+            here = (here.item if part == "[]" else here.child(part)) if here else None
         known = here.fields if here else {}
         return Fault(start, length, f"undefined field {name!r} in {path}", nearest(name, known))
     if match := _NAME.search(message):

@@ -317,7 +317,8 @@ class _Walk:
             self._fault(node, f"| {node.name}", f"the filter {node.name!r} can't take {field.kind.value}")
         if len(node.args) + len(node.kwargs) not in count or node.dyn_args or node.dyn_kwargs:
             wanted = f"{count.start} to {count.stop - 1}" if len(count) > 1 else str(count.start)
-            self._fault(node, f"| {node.name}", f"the filter {node.name!r} takes {wanted} arguments")
+            noun = "argument" if wanted == "1" else "arguments"
+            self._fault(node, f"| {node.name}", f"the filter {node.name!r} takes {wanted} {noun}")
         if node.name == "length":
             return Field(Kind.INTEGER)
         return Field(field.kind) if field is not None and node.name == "default" else _TEXT
