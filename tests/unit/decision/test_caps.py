@@ -262,3 +262,35 @@ def test_pruning_forgets_only_what_no_cap_can_count() -> None:
     now = world.now + 2 * HOUR - 1
     assert [a.time for a in prune(world.customer, given, now).admissions] == [world.now]
     assert prune(world.customer, given, now - 1) is world.customer
+
+
+def test_a_fuller_window_than_the_limit_must_empty_to_below_it() -> None:
+    exempt = cap(limit=1, window=HOUR, over=Over.DEFER, max_hold=DAY, exempt=frozenset({MessageClass.CRITICAL}))
+    rules = (rule(message_class=MessageClass.CRITICAL), rule(name="other", on=("other",)))
+    world = World(policy(*rules, caps=(exempt,), types=(event_type(), event_type("other"))))
+    for _ in range(3):
+        point(world.later(MINUTE))
+    assert point(world, type="other").due == world.now + HOUR
+
+
+def test_all_waits_for_the_channel_that_is_free_first() -> None:
+    caps = (
+        cap(name="a", per=Per.CHANNEL, where_channel="sms", window=2 * HOUR, over=Over.DEFER),
+        cap(name="b", per=Per.CHANNEL, where_channel="email", window=HOUR, over=Over.DEFER),
+    )
+    world = World(policy(rule(plan=every("sms", "email")), caps=caps))
+    assert channels(point(world)) == ("sms", "email")
+    assert point(world).due == world.now + HOUR
+    world.run()
+    assert channels(world.decisions[-1]) == ("email",)
+
+
+def test_max_hold_counts_from_the_first_hold_however_often_it_is_held_again() -> None:
+    world = World(policy(caps=(cap(window=HOUR, over=Over.DEFER, max_hold=2 * HOUR + 30 * MINUTE),)))
+    point(world)
+    for _ in range(4):
+        point(world.later(MINUTE))
+    world.run()
+    terminal = [d for d in world.decisions if d.terminal]
+    assert [ended(d) for d in terminal] == [SENT, SENT, SENT, REACHED, REACHED]
+    assert terminal[-1].time == terminal[2].time
