@@ -18,7 +18,7 @@ from services.control.broker.java import version_of
 from services.control.broker.ready import known_brokers
 from services.control.broker.settings import BrokerSettings
 from services.control.errors import ClarionError
-from services.control.ports import free_ports
+from services.control.ports import free_ports, is_free
 from services.control.topics import connected, create_topics
 from tests.support.waiting import wait_until, wait_until_async
 
@@ -70,6 +70,7 @@ async def test_a_killed_broker_comes_back_at_its_address_with_its_data() -> None
         await write(kafka.bootstrap, b"before")
         address, killed = kafka.bootstrap, kafka.pids
         await kafka.kill()
+        assert is_free(int(address.rpartition(":")[2]))
         assert not (await kafka.status()).ready
         await kafka.restart()
         assert kafka.bootstrap == address

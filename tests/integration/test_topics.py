@@ -44,6 +44,10 @@ async def drift(bootstrap: str, topics: Topics) -> list[str]:
     return [str(line) for line in await check(bootstrap, topics)]
 
 
+async def all_missing(bootstrap: str, topics: Topics, names: list[str]) -> bool:
+    return {f"{name}: missing" for name in names} <= set(await drift(bootstrap, topics))
+
+
 async def test_apply_creates_what_is_missing_and_check_agrees(kafka: str, listed: Topics) -> None:
     before = await drift(kafka, listed)
     assert f"{listed.events}: missing" in before
@@ -87,8 +91,10 @@ async def test_another_partition_count_is_refused_for_life(kafka: str, listed: T
 async def test_the_record_outlives_the_topics(kafka: str, listed: Topics) -> None:
     await apply(kafka, listed)
     async with connected(kafka) as admin:
-        await admin.delete_topics([topic.name for topic in listed.all() if topic.name != listed.layout])
-    with pytest.raises(ClarionError, match="4 partitions for life"):
+        gone = [topic.name for topic in listed.all() if topic.name != listed.layout]
+        await admin.delete_topics(gone)
+    await wait_until_async(lambda: all_missing(kafka, listed, gone))
+    with pytest.raises(ClarionError, match=rf"4 partitions for life \(recorded in {listed.layout}\)"):
         await apply(kafka, replace(listed, partitions=8))
 
 
