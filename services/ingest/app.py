@@ -5,6 +5,7 @@ calls in work get their answers, then the producer writes what it still has.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import structlog
@@ -44,12 +45,16 @@ class Readiness:
         if not self.kafka:
             missing.append("Kafka does not answer")
         if self._default_tenant and self._registry.active(self._default_tenant) is None:
-            missing.append(f"{self._default_tenant} has no policy in force")
+            missing.append(f"{self._default_tenant} has no policy in force{self._why(self._default_tenant)}")
         elif not self._registry.tenants():
             missing.append("no tenant has a policy in force")
         if self._stop.is_set():
             missing.append("stopping")
         return missing
+
+    def _why(self, tenant: str) -> str:
+        refused = self._registry.refused.get(tenant)
+        return f": {refused.splitlines()[0]}" if refused else ""
 
 
 async def serve(settings: IngestSettings, stop: asyncio.Event) -> None:
@@ -58,26 +63,27 @@ async def serve(settings: IngestSettings, stop: asyncio.Event) -> None:
     registry = Registry()
     readiness = Readiness(registry, settings.tenant, stop)
     writer = Writer(settings.kafka_bootstrap, "clarion-ingest", settings.partitions, settings.ingest_timeout_s)
-    policies = Table(settings.kafka_bootstrap, topics.policies, registry.take)
+    policies = Table(settings.kafka_bootstrap, topics.policies, registry.take, "clarion-ingest-policies")
     door = GrpcDoor(writer, topics, registry.active, settings.tenant, WallClock(), Metrics())
-    await writer.start(topics.events, topics.changes)
-    await policies.start()
-    server, serving = _server(settings, door)
-    await server.start()
-    structlog.get_logger().info("listening", address=settings.grpc_address)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve_health(settings.bind, settings.ingest_health_port, readiness.missing, stop))
-        tasks.create_task(policies.follow(stop))
-        tasks.create_task(_watch(writer, readiness, serving, stop))
-        broken = tasks.create_task(writer.broken_down())
-        try:
-            await stop.wait()
-        finally:
-            await serving.enter_graceful_shutdown()
-            await server.stop(settings.ingest_drain_s)
-            broken.cancel()
-            await writer.stop()
-    await policies.stop()
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(writer.stop)
+        await writer.start(topics.events, topics.changes)
+        closing.push_async_callback(policies.stop)
+        await policies.start()
+        server, serving = _server(settings, door)
+        await server.start()
+        structlog.get_logger().info("listening", address=settings.grpc_address)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve_health(settings.bind, settings.ingest_health_port, readiness.missing, stop))
+            tasks.create_task(policies.follow(stop))
+            tasks.create_task(_watch(writer, readiness, serving, stop))
+            broken = tasks.create_task(writer.broken_down())
+            try:
+                await stop.wait()
+            finally:
+                await serving.enter_graceful_shutdown()
+                await server.stop(settings.ingest_drain_s)
+                broken.cancel()
 
 
 def _server(settings: IngestSettings, door: GrpcDoor) -> tuple[grpc.aio.Server, grpc_health.HealthServicer]:

@@ -7,7 +7,6 @@ In this step an audience is exactly one named customer.
 """
 
 import difflib
-import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any
@@ -16,17 +15,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct
 
 from clarion.v1 import event_pb2
+from services.common.identifiers import (
+    MAX_EVENT_BYTES,
+    MAX_ID_BYTES,
+    MAX_URI_BYTES,
+    customer_mistake,
+    shown,
+    tenant_mistake,
+    text_mistake,
+)
 from services.common.strict_json import JsonMistake, parse
 from services.router.decision.model import EventType, Policy
 
-MAX_EVENT_BYTES = 65_536
-MAX_ID_BYTES = 256
-MAX_URI_BYTES = 1_024
-
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-# Control characters, and those that change the direction or the lines of the text around them.
-_HOSTILE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 _LAST_NANO = 999_999_999
 _ONE_CUSTOMER = "must name exactly one customer: audience.customers.ids with one id"
@@ -109,29 +109,27 @@ def tenant_violations(tenant: str, reason: Reason) -> Iterator[Violation]:
     """Check the name of a tenant; empty means that neither the caller nor the door named one."""
     if not tenant:
         yield Violation("tenant", "is missing, and the door has no default (CLARION_TENANT)", reason)
-    elif not _TENANT.fullmatch(tenant):
-        yield Violation("tenant", "must be 1 to 63 of a-z, 0-9, _ and -, not beginning with _ or -", reason)
+    elif mistake := tenant_mistake(tenant):
+        yield Violation("tenant", mistake, reason)
 
 
 def customer_violations(field: str, customer: str, reason: Reason) -> Iterator[Violation]:
     """Check a customer id."""
-    yield from _text(field, customer, MAX_ID_BYTES, reason, required=True)
-    if "|" in customer:
-        yield Violation(field, 'must not have "|" in it', reason)
-
-
-def trace_context(*candidates: str) -> str:
-    """Return the first valid W3C traceparent, or nothing."""
-    return next((candidate for candidate in candidates if _TRACEPARENT.fullmatch(candidate)), "")
+    if mistake := customer_mistake(customer):
+        yield Violation(field, mistake, reason)
 
 
 def _attributes(event: event_pb2.Event) -> Iterator[Violation]:
     bad = Reason.INVALID_EVENT
-    yield from _text("id", event.id, MAX_ID_BYTES, bad, required=True)
-    yield from _text("source", event.source, MAX_URI_BYTES, bad, required=True)
-    yield from _text("type", event.type, MAX_ID_BYTES, bad, required=True)
-    yield from _text("subject", event.subject, MAX_ID_BYTES, bad)
-    yield from _text("dataschema", event.dataschema, MAX_URI_BYTES, bad)
+    for field, text, limit, required in (
+        ("id", event.id, MAX_ID_BYTES, True),
+        ("source", event.source, MAX_URI_BYTES, True),
+        ("type", event.type, MAX_ID_BYTES, True),
+        ("subject", event.subject, MAX_ID_BYTES, False),
+        ("dataschema", event.dataschema, MAX_URI_BYTES, False),
+    ):
+        if mistake := text_mistake(text, limit, required=required):
+            yield Violation(field, mistake, bad)
     if event.lifecycle not in event_pb2.Lifecycle.values():
         yield Violation("lifecycle", "must be POINT, OPENED, UPDATED, RESOLVED or CANCELLED", bad)
     if event.severity not in event_pb2.Severity.values():
@@ -140,15 +138,6 @@ def _attributes(event: event_pb2.Event) -> Iterator[Violation]:
         yield from _instant("time", event.time)
     if event.HasField("expire_time"):
         yield from _instant("expire_time", event.expire_time)
-
-
-def _text(field: str, text: str, limit: int, reason: Reason, *, required: bool = False) -> Iterator[Violation]:
-    if required and not text:
-        yield Violation(field, "is missing", reason)
-    if len(text) * 4 > limit and (size := len(text.encode())) > limit:
-        yield Violation(field, f"has {size} bytes; the limit is {limit}", reason)
-    if _HOSTILE.search(text):
-        yield Violation(field, "must not have control or text direction characters", reason)
 
 
 def _instant(field: str, instant: Timestamp) -> Iterator[Violation]:
@@ -186,15 +175,15 @@ def _against(event: event_pb2.Event, policy: Policy) -> Iterator[Violation]:
 
 
 def _unknown_type(name: str, policy: Policy) -> str:
-    shown = _HOSTILE.sub("?", name[:MAX_ID_BYTES])
-    near = difflib.get_close_matches(shown, sorted(policy.event_types), 1)
+    named = shown(name)
+    near = difflib.get_close_matches(named, sorted(policy.event_types), 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{shown} is not declared in the policy of {policy.tenant}{hint}"
+    return f"{named} is not declared in the policy of {policy.tenant}{hint}"
 
 
 def _data(event: event_pb2.Event, declared: EventType | None) -> Iterator[Violation]:
     media = event.data_content_type.partition(";")[0].strip().lower()
-    if media not in {"", "application/json"} or _HOSTILE.search(event.data_content_type):
+    if media not in {"", "application/json"} or text_mistake(event.data_content_type, MAX_ID_BYTES):
         yield Violation("data_content_type", "must be application/json", Reason.INVALID_DATA)
         return
     try:

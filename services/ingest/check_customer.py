@@ -6,9 +6,9 @@ that a tenant can be filled before the first policy is activated.
 
 from collections.abc import Iterator
 
+from services.common.identifiers import MAX_EVENT_BYTES
 from services.common.strict_json import JsonMistake, parse
 from services.ingest.check import (
-    MAX_EVENT_BYTES,
     Reason,
     Refused,
     Violation,
@@ -17,7 +17,7 @@ from services.ingest.check import (
     tenant_violations,
     too_large,
 )
-from services.policy import profiles
+from services.policy.profiles import violations as profile_violations
 
 
 def check_customer(tenant: str, customer: str, merge_patch: bytes) -> Refused | None:
@@ -41,5 +41,5 @@ def _patch(merge_patch: bytes) -> Iterator[Violation]:
     if not isinstance(value, dict):
         yield Violation("merge_patch", "must be a JSON object", Reason.INVALID_CUSTOMER)
         return
-    for field, description in profiles.violations(merge_patch):
+    for field, description in profile_violations(merge_patch):
         yield Violation(field or "merge_patch", description, Reason.INVALID_CUSTOMER)

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from clarion.v1 import event_pb2, profile_pb2
 from services.common.clock import iso
-from services.ingest.check import Taken
+from services.common.identifiers import MAX_EVENT_BYTES
+from services.ingest.check import Refused, Taken, refused, too_large
 
 JSON_TYPE = "application/json"
 
@@ -51,6 +52,12 @@ def event_record(taken: Taken, traceparent: str, door: str) -> Record:
     )
     headers = tuple((name, text.encode()) for name, text in attributes if text)
     return Record(customer_key(taken.tenant, taken.customer), event.data, headers)
+
+
+def fit(record: Record) -> Record | Refused:
+    """Refuse an event whose record the router would find too large; it measures values, not names, as is done here."""
+    size = len(record.value) + sum(len(value) for _, value in record.headers)
+    return record if size <= MAX_EVENT_BYTES else refused([too_large("event", size)])
 
 
 def change_record(tenant: str, customer: str, merge_patch: bytes, author: str, accepted: int) -> Record:

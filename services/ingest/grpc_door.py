@@ -13,9 +13,10 @@ from google.protobuf.message import DecodeError, Message
 
 from clarion.v1 import ingest_pb2
 from services.common.clock import Clock
+from services.common.identifiers import trace_context
 from services.common.topics import Topics
 from services.ingest import codec
-from services.ingest.check import PolicyOf, Reason, Refused, Taken, Violation, check_event, refused, trace_context
+from services.ingest.check import PolicyOf, Reason, Refused, Taken, Violation, check_event, refused
 from services.ingest.check_customer import check_customer
 from services.ingest.metrics import Method, Metrics, Result
 from services.ingest.statuses import abort, refusal
@@ -111,13 +112,10 @@ class GrpcDoor:
     async def _take(self, verdicts: list[Taken | Refused], context: Context) -> list[Position | Refused]:
         """Write the events that may come in; answer for each, in order."""
         sent_trace = _sent_trace(context)
-        records = [
-            codec.event_record(verdict, trace_context(verdict.event.traceparent, sent_trace), DOOR)
-            for verdict in verdicts
-            if isinstance(verdict, Taken)
-        ]
+        prepared = [_prepare(verdict, sent_trace) for verdict in verdicts]
+        records = [record for record in prepared if isinstance(record, codec.Record)]
         written = iter(await self._writer.write(self._topics.events, records) if records else ())
-        answers = [verdict if isinstance(verdict, Refused) else next(written) or _UNCONFIRMED for verdict in verdicts]
+        answers = [record if isinstance(record, Refused) else next(written) or _UNCONFIRMED for record in prepared]
         for answer in answers:
             self._count(answer)
         return answers
@@ -142,6 +140,13 @@ async def _decode(kind: type[Decoded], request: bytes, context: Context) -> Deco
     except DecodeError:
         description = f"is not a {kind.DESCRIPTOR.full_name}"
         await abort(context, refused([Violation("request", description, Reason.INVALID_EVENT)]))
+
+
+def _prepare(verdict: Taken | Refused, sent_trace: str) -> codec.Record | Refused:
+    if isinstance(verdict, Refused):
+        return verdict
+    trace = trace_context(verdict.event.traceparent, sent_trace)
+    return codec.fit(codec.event_record(verdict, trace, DOOR))
 
 
 def _sent_trace(context: Context) -> str:

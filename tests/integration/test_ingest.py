@@ -5,6 +5,8 @@ import json
 
 import grpc
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -227,3 +229,31 @@ async def test_while_kafka_is_away_callers_are_told_to_come_back() -> None:
             await own.restart()
             wait_until(lambda: running.waits_for() == [], 30)
             await ingest(channel).Publish(ingest_pb2.PublishRequest(event=event(2)))
+
+
+async def test_an_error_that_the_producer_cannot_get_over_ends_the_process(kafka: str, topics: Topics) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        small = {"max.message.bytes": "500", "message.timestamp.type": "LogAppendTime"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.events, small)])
+    finally:
+        await admin.close()
+    async with ready_doors(kafka, topics, CLARION_TENANT="northwind") as (running, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ingest(channel).Publish(
+                ingest_pb2.PublishRequest(event=event(data=json.dumps({**DATA, "cause": "x" * 200}).encode()))
+            )
+        code = await asyncio.to_thread(running.process.wait, 20)
+
+    assert (caught.value.code(), code) == (grpc.StatusCode.UNAVAILABLE, 1)
+
+
+async def test_a_second_door_on_the_same_port_does_not_start(kafka: str, topics: Topics) -> None:
+    async with ready_doors(kafka, topics) as (running, _):
+        port = running.address.rpartition(":")[2]
+        with (
+            pytest.raises(AssertionError, match="the doors ended with 1"),
+            doors(kafka, topics, CLARION_INGEST_GRPC_PORT=port),
+        ):
+            pass

@@ -1,4 +1,4 @@
-"""Whatever comes to a door gets an answer: a value, never an exception."""
+"""Whatever comes to a door gets an answer: a value, never an exception; and what it takes the router can read."""
 
 import json
 
@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarion.v1 import event_pb2
+from services.common.processor.ports import Record
 from services.common.strict_json import JsonMistake, parse
 from services.control.event_lines import read_customers, read_events
 from services.ingest.check import Reason, Refused, Taken, Violation, check_event, refused
-from services.ingest.codec import event_record
+from services.ingest.codec import Record as KafkaRecord
+from services.ingest.codec import event_record, fit
 from services.ingest.statuses import refusal
+from services.router import codec as router
 from services.router.decision.model import Defaults, EventType, Policy
 
 TYPE = EventType("t", lifecycle=True, check=lambda data: (("data.a", "is missing"),) if "a" not in data else ())
@@ -53,9 +56,11 @@ events = st.builds(
 def answered(event: event_pb2.Event) -> Taken | Refused:
     answer = check_event(event, {"n": POLICY}.get, "n")
     if isinstance(answer, Taken):
-        record = event_record(answer, "", "grpc")
-        assert record.key == f"{answer.tenant}|{answer.customer}".encode()
-        assert isinstance(parse(record.value), dict)
+        record = fit(event_record(answer, "", "grpc"))
+        if isinstance(record, KafkaRecord):
+            read = router.event(Record("events", 0, 0, 1, record.key, record.value, record.headers), "")
+            assert (read.tenant, read.customers, read.id) == (answer.tenant, (answer.customer,), event.id)
+            assert read.data == parse(event.data)
     else:
         assert refusal(answer).reason == answer.violations[0].reason
     return answer

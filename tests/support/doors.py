@@ -54,15 +54,15 @@ class Doors(Struct, frozen=True):
 def doors(kafka: str, topics: Topics, **settings: str) -> Iterator[Doors]:
     """Run the doors until the test is over; they may not be ready yet."""
     grpc_port, health_port = free_ports(2)
-    environment = child_environment(
-        CLARION_KAFKA_BOOTSTRAP=kafka,
-        CLARION_TOPIC_PREFIX=topics.prefix,
-        CLARION_PARTITIONS=str(topics.partitions),
-        CLARION_INGEST_GRPC_PORT=str(grpc_port),
-        CLARION_INGEST_HEALTH_PORT=str(health_port),
+    environment = {
+        "CLARION_KAFKA_BOOTSTRAP": kafka,
+        "CLARION_TOPIC_PREFIX": topics.prefix,
+        "CLARION_PARTITIONS": str(topics.partitions),
+        "CLARION_INGEST_GRPC_PORT": str(grpc_port),
+        "CLARION_INGEST_HEALTH_PORT": str(health_port),
         **settings,
-    )
-    process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment)
+    }
+    process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=child_environment(**environment))
     running = Doors(process, f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{health_port}")
     try:
         wait_until(lambda: process.poll() is not None or running.waits_for() is not None, 30)

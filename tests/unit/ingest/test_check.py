@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clarion.v1 import event_pb2
-from services.ingest.check import Reason, Refused, Taken, check_event, trace_context
+from services.ingest.check import Reason, Refused, Taken, check_event
 from services.router.decision.model import Defaults, EventType, Policy
 
 Customers = event_pb2.Audience.Customers
@@ -160,6 +160,7 @@ UNUSUAL = {
     "no trace": setting(traceparent="nonsense"),
     "deep": setting(data=b'{"area":"x","deep":' + b"[" * 31 + b"]" * 31 + b"}"),
     "numbers": setting(data=b'{"area":"x","n":9223372036854775807,"m":-9223372036854775808,"r":1.5}'),
+    "point of a type without lifecycle": setting(type="com.northwind.order.error", lifecycle=1),
     "negative sequence": setting(sequence=-1),
 }
 
@@ -200,10 +201,3 @@ def test_no_value_of_the_data_is_repeated() -> None:
         answer = verdict(setting(data=data))
         assert isinstance(answer, Refused)
         assert "CANARY" not in str(answer)
-
-
-def test_a_trace_context_that_does_not_parse_is_ignored() -> None:
-    good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-    assert trace_context("", good) == good
-    assert trace_context(good.upper(), "ff" + good[2:], f"00-{'0' * 32}-{'1' * 16}-01") == ""
