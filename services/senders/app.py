@@ -105,6 +105,7 @@ async def serve(settings: EmailSettings, stop: asyncio.Event) -> None:
             after_grace=int(settings.sender_after_grace_s * SECOND),
             clock=clock,
             metrics=metrics,
+            at_once=settings.sender_concurrency,
             limit=asyncio.Semaphore(settings.sender_concurrency),
             tasks=tasks,
         )

@@ -29,7 +29,6 @@ from services.senders.send import Recipient, Send
 SECOND = 1_000_000
 FRESH = 3 * SECOND
 LOOK_AGAIN = SECOND // 10
-ROUND = 64
 WRITES_A_COMMIT = 1000
 KEPT = 7 * 24 * 3600 * SECOND
 CLEANED_A_PASS = 200
@@ -64,8 +63,10 @@ class Content(Protocol):
 
 
 class Desk(Struct, frozen=True):
-    """What all partitions of a process share. `lanes` gives the lane of each input; `limit` bounds calls at once.
+    """What all partitions of a process share. `lanes` gives the lane of each input.
 
+    `at_once` calls may be under way, which `limit` sees to; a round takes no more, so that a crash leaves few intents
+    of which nobody knows what became.
     `patience` is how many seconds a pass waits for its calls before it goes on without their answers.
     """
 
@@ -80,6 +81,7 @@ class Desk(Struct, frozen=True):
     after_grace: int
     clock: Clock
     metrics: SenderMetrics
+    at_once: int
     limit: asyncio.Semaphore
     tasks: asyncio.TaskGroup
     patience: float = 5.0
@@ -128,7 +130,7 @@ class Sending:
         fresh_until = self._now(batch) + FRESH
         self._adopt(batch)
         self._take_answers(batch)
-        while taken := self._schedule.take(self._now(batch), ROUND):
+        while taken := self._schedule.take(self._now(batch), self._desk.at_once):
             await self._desk.content.prepare([entry.send for entry in taken if isinstance(entry, Waiting)])
             calls = self._judge(taken, batch)
             if calls or len(self._outputs) >= WRITES_A_COMMIT:

@@ -272,6 +272,7 @@ class Outside:
             after_grace=60 * SECOND,
             clock=self.clock,
             metrics=self.metrics,
+            at_once=4,
             limit=asyncio.Semaphore(4),
             tasks=tasks,
             patience=self.patience,
