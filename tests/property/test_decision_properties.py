@@ -324,6 +324,12 @@ def test_the_same_history_is_decided_the_same_again() -> None:
         assert play(Random(seed)).encoded() == seeded(seed, gentle=False).encoded()  # noqa: S311 - as above
 
 
+def test_a_customer_that_was_written_and_read_again_is_decided_the_same() -> None:
+    for seed in range(300):
+        again = play(Random(seed), restarts=True)  # noqa: S311 - as above
+        assert again.encoded() == seeded(seed, gentle=False).encoded()
+
+
 SCRIPT = """
 import sys
 from functools import cache

@@ -7,7 +7,7 @@ went in and what came out of each step, in order; the properties judge it by the
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import msgpack
 from msgspec.structs import replace
@@ -17,12 +17,16 @@ from services.router.decision.model import (
     HOUR,
     MINUTE,
     Address,
+    Admission,
     Cap,
+    Customer,
     Decision,
     Event,
     Feedback,
+    Hold,
     Lifecycle,
     MessageClass,
+    Open,
     Outcome,
     Over,
     Per,
@@ -31,6 +35,7 @@ from services.router.decision.model import (
     QuietPolicy,
     QuietTimes,
     Rule,
+    Subject,
     Suppression,
     Value,
     Window,
@@ -56,6 +61,7 @@ TYPES = ("outage", "order", "offer")
 WINDOWS = (30 * MINUTE, 2 * HOUR, DAY)
 GAPS = (0, 0, 1, MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 9 * HOUR, DAY)
 OUTCOMES = tuple(Feedback)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,19 @@ class History:
         return [d for step in self.log for d in step.decisions]
 
     def encoded(self) -> bytes:
-        """Return every decision as bytes, without the rules' functions, and the customer afterwards."""
-        plain = [replace(d, rule=None) for d in self.decisions]
-        return msgpack.encode((plain, self.world.customer.admissions, self.world.customer.holds))
+        """Return every decision as bytes, without the rules' functions."""
+        return msgpack.encode([replace(d, rule=None) for d in self.decisions])
 
 
-def play(random: Random, steps: int = 40, *, gentle: bool = False) -> History:
-    """Invent a history. A gentle one has no feedback, no opt-out and nothing that expires."""
+def play(random: Random, steps: int = 40, *, gentle: bool = False, restarts: bool = False) -> History:
+    """Invent a history. A gentle one has no feedback, no opt-out and nothing that expires.
+
+    With restarts the customer is written and read again before every step, as a router that starts anew does.
+    """
     history = History(World(a_policy(random, gentle=gentle), customer(profile=a_profile(random, gentle=gentle))))
     for _ in range(steps):
+        if restarts:
+            history.world.customer = written_and_read(history.world.customer)
         history.world.later(random.choice(GAPS))
         _release(history)
         kind = random.choice(("event",) * 6 + (() if gentle else ("feedback", "feedback", "wish")))
@@ -103,6 +113,21 @@ def play(random: Random, steps: int = 40, *, gentle: bool = False) -> History:
         history.world.now = max(history.world.now, min(h.due for h in history.world.customer.holds))
         _release(history)
     return history
+
+
+def written_and_read(customer: Customer) -> Customer:
+    """Return a customer as the state gives him back: the same things, kept in an order of their own."""
+    return replace(
+        customer,
+        admissions=tuple(sorted(_copy(customer.admissions, Admission), key=lambda a: (a.time, a.decision_id))),
+        subjects={(s.source, s.subject): s for s in reversed(_copy(tuple(customer.subjects.values()), Subject))},
+        holds=tuple(sorted(_copy(customer.holds, Hold), key=lambda h: h.decision_id)),
+        opens=tuple(sorted(_copy(customer.opens, Open), key=lambda o: o.send_id)),
+    )
+
+
+def _copy(values: tuple[T, ...], kind: type[T]) -> list[T]:
+    return [msgpack.decode(msgpack.encode(value), type=kind) for value in values]
 
 
 def _keep(history: History, decisions: tuple[Decision, ...], **more: Any) -> None:

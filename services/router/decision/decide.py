@@ -143,7 +143,7 @@ def _on_due(given: DueInput, policy: Policy, customer: Customer, now: int) -> Re
     due = [h for h in customer.holds if h.decision_id in given.decision_ids and h.due <= now]
     if due:
         draft.holds = tuple(h for h in customer.holds if h.decision_id not in given.decision_ids or h.due > now)
-    for hold in sorted(due, key=lambda h: (h.message_class, h.event.time, h.decision_id)):
+    for hold in sorted(due, key=lifecycle.order):
         _again(draft, policy, hold, now)
     return draft.result()
 

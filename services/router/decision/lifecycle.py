@@ -41,8 +41,14 @@ def turn(draft: Draft, event: Event, first_seen: int) -> Turn:
     heard = Heard() if subject is None else Heard(subject.told, subject.previous, subject.highest_sequence)
     older: tuple[Hold, ...] = ()
     if followed(event):
-        older = tuple(h for h in draft.holds if _same_subject(h.event, event) and followed(h.event))
+        found = [h for h in draft.holds if _same_subject(h.event, event) and followed(h.event)]
+        older = tuple(sorted(found, key=order))
     return Turn(event, first_seen, heard, older)
+
+
+def order(hold: Hold) -> tuple[int, int, bytes]:
+    """Return where a hold stands among others: by class, event time, id, in whatever order they were kept."""
+    return hold.message_class, hold.event.time, hold.decision_id
 
 
 def turn_again(draft: Draft, event: Event, first_seen: int) -> Turn:
