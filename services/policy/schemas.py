@@ -268,7 +268,7 @@ def _schema_mistake(error: jsonschema_rs.ValidationError) -> str:
     return "this is no JSON Schema 2020-12" if keyword else f"this is no JSON Schema: {error.message[:200]}"
 
 
-def _say(error: jsonschema_rs.ValidationError) -> str:  # noqa: PLR0911 - one line for each keyword
+def _say(error: jsonschema_rs.ValidationError) -> str:  # noqa: C901, PLR0911 - one line for each keyword
     kinds = jsonschema_rs.ValidationErrorKind
     match error.kind:
         case kinds.Required(property=name):
@@ -279,6 +279,8 @@ def _say(error: jsonschema_rs.ValidationError) -> str:  # noqa: PLR0911 - one li
             return f"is not a {name}"
         case kinds.AdditionalProperties(unexpected=unexpected):
             return f"has {len(unexpected)} field(s) that the schema does not allow"
+        case kinds.FalseSchema():
+            return "has a field that the schema does not allow"
         case kinds.Maximum(limit=limit) | kinds.ExclusiveMaximum(limit=limit):
             return f"is too large (limit {limit})"
         case kinds.Minimum(limit=limit) | kinds.ExclusiveMinimum(limit=limit):

@@ -1,0 +1,198 @@
+"""From files to the value of the core; warnings; the example policy."""
+
+from pathlib import Path
+
+import pytest
+
+from services.policy.bundle import Bundle, read_folder
+from services.policy.check import check, render
+from services.policy.compile import compile_policy
+from services.router.decision.model import (
+    HOUR,
+    MINUTE,
+    Cap,
+    Category,
+    Defaults,
+    Lock,
+    MessageClass,
+    Over,
+    Per,
+    Plan,
+    Preference,
+    QuietPolicy,
+    QuietTimes,
+    Value,
+    Window,
+)
+from tests.support import policies
+
+EXAMPLE = Path(__file__).parents[3] / "deploy" / "policy"
+
+
+def test_the_files_become_one_value() -> None:
+    policy = compile_policy(policies.whole())
+    assert policy.tenant == "acme"
+    assert policy.hash == policies.whole().hash
+    assert policy.defaults == Defaults(
+        locale="en",
+        timezone="Europe/Berlin",
+        channels=("email",),
+        quiet_hours=QuietPolicy(QuietTimes(Window(1320, 420)), (), Over.HOLD, 0),
+        dedup_window=24 * HOUR,
+    )
+    assert policy.categories == {
+        "order": Category("order", "Orders", Value.INSTANT),
+        "news": Category("news", "News", Value.OFF),
+    }
+    assert policy.locks == (Lock("news", "sms", "regulator"),)
+    assert policy.caps == (
+        Cap("mail-a-day", Per.CHANNEL, 3, 24 * HOUR, Over.DROP, where_channel="email", max_hold=24 * HOUR),
+        Cap(
+            "all-a-day",
+            Per.CUSTOMER,
+            6,
+            24 * HOUR,
+            Over.DEFER,
+            reserve=((MessageClass.TRANSACTIONAL, 2),),
+            max_hold=24 * HOUR,
+        ),
+    )
+    assert [rule.name for rule in policy.rules] == ["order-news", "news", "nothing-else"]
+    assert policy.rules_by_type == {"acme.order": policy.rules}
+
+
+def test_a_rule_has_all_that_its_keys_say() -> None:
+    rule, other, last = compile_policy(policies.whole()).rules
+    assert (rule.place, rule.on, rule.category, rule.template) == (
+        "rules/10.yaml:2",
+        ("acme.order",),
+        "order",
+        "order",
+    )
+    assert (rule.message_class, rule.plan) == (MessageClass.INFORMATIONAL, Plan(("email",)))
+    assert (rule.expires_after, other.expires_after) == (4 * HOUR, 72 * HOUR)
+    assert rule.respects_quiet_hours
+    assert rule.when is not None
+    assert rule.when.source == 'event.lifecycle != "point" && data.count >= 1'
+    assert rule.who is not None
+    assert rule.material is not None
+    assert last.ignore
+    assert last.on == ("*",)
+
+
+def test_every_key_reaches_the_value() -> None:
+    files = dict(policies.FILES)
+    files["clarion.yaml"] = """\
+tenant: acme
+defaults:
+  quiet_hours: {days: {sun: {start: "20:00", end: "09:30"}}, channels: [sms], over: reroute, release_spread: 15m}
+  preferences: {channel: {gateway: off}, category: {news: instant}}
+  dedup_window: 2d
+attributes: {plan: string, since: date}
+"""
+    files["caps.yaml"] = (
+        "caps:\n  - {name: one, per: subject, where: {category: order, class: critical, rule: news, channel: sms},"
+        " limit: 2, window: 90s, over: defer, max_hold: 15m, exempt: [critical, marketing], reserve: {critical: 1}}\n"
+    )
+    files["rules/10.yaml"] = files["rules/10.yaml"].replace(
+        "channels: {first: [email, sms]}",
+        "channels: {all: [email, sms], order: fixed}\n    quiet_hours: ignore\n    continue: true",
+    )
+    policy = compile_policy(Bundle({name: text.encode() for name, text in files.items()}))
+    sunday = QuietTimes(None, (None,) * 6 + (Window(1200, 570),))
+    assert policy.defaults == Defaults(
+        quiet_hours=QuietPolicy(sunday, ("sms",), Over.REROUTE, 15 * MINUTE),
+        preferences=(Preference("", "gateway", Value.OFF), Preference("news", "", Value.INSTANT)),
+        dedup_window=48 * HOUR,
+    )
+    assert policy.caps == (
+        Cap(
+            name="one",
+            per=Per.SUBJECT,
+            limit=2,
+            window=90 * 1_000_000,
+            over=Over.DEFER,
+            where_channel="sms",
+            where_category="order",
+            where_class=MessageClass.CRITICAL,
+            where_rule="news",
+            exempt=frozenset({MessageClass.CRITICAL, MessageClass.MARKETING}),
+            reserve=((MessageClass.CRITICAL, 1),),
+            max_hold=15 * MINUTE,
+        ),
+    )
+    news = policy.rules[1]
+    assert news.plan == Plan(("email", "sms"), all=True, fixed=True)
+    assert news.go_on
+    assert not news.respects_quiet_hours
+
+
+def test_event_types_check_their_data() -> None:
+    kind = compile_policy(policies.whole()).event_types["acme.order"]
+    assert kind.lifecycle
+    assert kind.check({"order": "A1", "count": 1}) == ()
+    assert kind.check({"order": "A1"}) == (("data", "'count' is missing"),)
+
+
+def test_rules_run_in_the_order_of_file_names() -> None:
+    bundle = policies.with_file(
+        "rules/05.yaml",
+        "rules:\n  - {name: early, on: acme.order, when: data.count > 5, category: news, class: marketing,"
+        " channels: {first: email}, template: order}\n",
+    )
+    assert [rule.name for rule in compile_policy(bundle).rules] == ["early", "order-news", "news", "nothing-else"]
+
+
+def warnings(bundle: Bundle) -> list[str]:
+    report = check(bundle)
+    assert report.mistakes == ()
+    return [str(warning) for warning in report.warnings]
+
+
+def test_a_rule_behind_one_that_takes_everything_is_warned_of() -> None:
+    rules = policies.FILES["rules/10.yaml"]
+    late = (
+        "  - {name: late, on: acme.order, category: news, class: marketing, channels: {first: email}, template: order}"
+    )
+    late += "\n"
+    bundle = policies.with_file("rules/10.yaml", rules.replace("  - name: nothing", late + "  - name: nothing"))
+    expected = (
+        "rules/10.yaml:19:5: rules[2]: rule late can never match: rule news (line 13 of 10.yaml) takes all its events"
+    )
+    assert warnings(bundle) == [expected]
+    open_ended = rules.replace("    class: marketing", "    continue: true\n    class: marketing")
+    assert (
+        warnings(
+            policies.with_file("rules/10.yaml", open_ended.replace("  - name: nothing", late + "  - name: nothing"))
+        )
+        == []
+    )
+
+
+def test_a_beginning_without_an_end_is_warned_of() -> None:
+    rules = policies.FILES["rules/10.yaml"].replace('event.lifecycle != "point"', 'event.lifecycle == "opened"')
+    assert warnings(policies.with_file("rules/10.yaml", rules)) == []
+    open_only = rules.replace(
+        "on: acme.order\n    category: news", 'on: acme.order\n    when: event.lifecycle == "point"\n    category: news'
+    )
+    assert warnings(policies.with_file("rules/10.yaml", open_only)) == [
+        "rules/10.yaml:2:5: rules[0]: rule order-news tells that acme.order began, but no rule tells that it is over"
+    ]
+
+
+def test_what_nothing_uses_is_warned_of() -> None:
+    assert warnings(policies.with_file("templates/spare/en.yaml", "headline: x\nwhat: '{{ data.anything }}'\n")) == [
+        "templates/spare/en.yaml:1:1: no rule uses the template 'spare'"
+    ]
+    assert warnings(
+        policies.changed("categories.yaml", "categories:", "categories:\n  more: {title: M, default: off}")
+    ) == ["categories.yaml:2:3: categories.more: no rule has the category 'more'"]
+
+
+@pytest.mark.parametrize("name", ["clarion.yaml", "rules/10-outages.yaml", "templates/offer/de.yaml"])
+def test_the_example_policy_is_clean_and_can_be_broken(name: str) -> None:
+    bundle = read_folder(EXAMPLE)
+    assert render(check(bundle), bundle) == f"no mistakes, no warnings in {len(bundle.files)} files\n"
+    assert compile_policy(bundle).hash == compile_policy(Bundle(dict(sorted(bundle.files.items(), reverse=True)))).hash
+    broken = Bundle({**bundle.files, name: bundle.files[name] + b"\nnonsense: 1\n"})
+    assert check(broken).mistakes
