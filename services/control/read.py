@@ -5,11 +5,14 @@ still open below it, the reading waits for its end, but not longer than its dead
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
+from google.protobuf.message import DecodeError
 
 from services.common.kafka import consumer_settings, partition_numbers
 from services.common.partitions import partition_of
@@ -24,6 +27,7 @@ from services.policy.codec import Activation, StoredBundle, parse
 from services.policy.compile import compile_policy
 from services.router.decision.model import Policy
 
+_T = TypeVar("_T")
 _CLIENT = "clarion-reader"
 _DEADLINE_S = 20.0
 
@@ -105,21 +109,28 @@ async def reading(bootstrap: str, topics: Topics) -> AsyncIterator[Log]:
         await uncommitted.stop()
 
 
+def readable(parse: Callable[[Record], _T], records: Iterable[Record]) -> Iterator[_T]:
+    """Parse what can be parsed: what a stranger wrote into a topic is a dead letter, and stops no reader."""
+    for record in records:
+        with suppress(DecodeError, ValueError):
+            yield parse(record)
+
+
 async def decisions(log: Log, tenant: str, customer: str) -> list[DecisionRecord]:
     """Return all decisions about one customer's events, in order of the log."""
     records = await log.of_customer(log.topics.decisions, tenant, customer)
-    return [found for record in records if (found := codec.decision(record)) is not None]
+    return [found for found in readable(codec.decision, records) if found is not None]
 
 
 async def all_decisions(log: Log) -> list[DecisionRecord]:
     """Return all decisions, in order of the log within each partition."""
     records = await log.records(log.topics.decisions)
-    return [found for record in records if (found := codec.decision(record)) is not None]
+    return [found for found in readable(codec.decision, records) if found is not None]
 
 
 async def feedback(log: Log, tenant: str, customer: str) -> list[FeedbackRecord]:
     """Return what became of one customer's sends, in order of the log."""
-    return [codec.feedback(record) for record in await log.of_customer(log.topics.feedback, tenant, customer)]
+    return list(readable(codec.feedback, await log.of_customer(log.topics.feedback, tenant, customer)))
 
 
 async def customer_zone(log: Log, tenant: str, customer: str) -> str | None:
@@ -144,18 +155,18 @@ async def evidence(log: Log, mails: Iterable[Mail], default_tenant: str = "") ->
     topics = log.topics
     letters = [codec.dead_letter(record) for record in await log.records(topics.dead_letters)]
     sends = [
-        codec.send(record, lane)
+        send
         for channel in topics.channels
         for lane in LANES
-        for record in await log.records(topics.sends(channel, lane))
+        for send in readable(partial(codec.send, lane=lane), await log.records(topics.sends(channel, lane)))
     ]
     return Evidence(
         events=tuple(codec.accepted_event(record, default_tenant) for record in await log.records(topics.events)),
         dead_letters=frozenset((partition, offset) for topic, partition, offset in letters if topic == topics.events),
-        changes=tuple(codec.change(record) for record in await log.records(topics.changes)),
+        changes=tuple(readable(codec.change, await log.records(topics.changes))),
         decisions=tuple(await all_decisions(log)),
         sends=tuple(sends),
-        feedback=tuple(codec.feedback(record) for record in await log.records(topics.feedback)),
+        feedback=tuple(readable(codec.feedback, await log.records(topics.feedback))),
         mails=tuple(mails),
         policies=await _policies(log),
     )

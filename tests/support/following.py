@@ -9,6 +9,7 @@ from services.common import kafka as clients
 from services.common.processor.ports import Record
 from services.common.topics import Topics
 from services.control import codec
+from services.control.read import readable
 from services.control.records import DecisionRecord, FeedbackRecord
 from services.router.decision.model import Feedback
 from tests.support.waiting import wait_until_async
@@ -48,12 +49,14 @@ class Following:
 
     async def _read(self) -> None:
         for tail, records in (await self._consumer.getmany(timeout_ms=100)).items():
-            for each in records:
-                record = Record(tail.topic, tail.partition, each.offset, each.timestamp * 1000, each.key, each.value)
-                if tail.topic == self._topics.feedback:
-                    self.feedback.append(codec.feedback(record))
-                elif (decision := codec.decision(record)) is not None:
-                    self.decisions.append(decision)
+            found = [
+                Record(tail.topic, tail.partition, each.offset, each.timestamp * 1000, each.key, each.value)
+                for each in records
+            ]
+            if tail.topic == self._topics.feedback:
+                self.feedback += readable(codec.feedback, found)
+            else:
+                self.decisions += [each for each in readable(codec.decision, found) if each is not None]
 
 
 @asynccontextmanager
