@@ -29,27 +29,38 @@ json_bytes = st.binary(max_size=200) | json_values.map(lambda value: json.dumps(
 KEYS = ["id", "time", "sequence", "audience", "data", "lifecycle", "severity", "tenant", "customer", "expirytime", "x"]
 tenants = st.sampled_from(["n", "", "other"]) | st.text(max_size=5)
 names = st.text(max_size=8) | st.sampled_from(["t", "x" * 300])
+GOOD = {"id": "o1", "source": "oms", "type": "t", "tenant": "n", "data": b'{"a":1}'}
+instants = st.builds(
+    lambda seconds, nanos: {"seconds": seconds, "nanos": nanos},
+    st.integers(0, 253_402_300_799) | st.integers(-(2**63), 2**63 - 1),
+    st.integers(0, 999_999_999) | st.integers(-(2**31), 2**31 - 1),
+)
+texts = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), min_size=1, max_size=60) | names
+objects = st.dictionaries(st.text(max_size=5), json_values, max_size=3).map(lambda given: {"a": 1, **given})
+# A good event, some fields of it replaced by others that may be good as well.
 events = st.builds(
     lambda fields, ids: event_pb2.Event(
-        audience=event_pb2.Audience(customers=event_pb2.Audience.Customers(ids=ids)), **fields
+        audience=event_pb2.Audience(customers=event_pb2.Audience.Customers(ids=ids)), **{**GOOD, **fields}
     ),
     st.fixed_dictionaries(
-        {"id": names, "source": names, "type": names, "tenant": tenants, "data": json_bytes},
+        {},
         optional={
-            "subject": names,
-            "lifecycle": st.integers(0, 9),
-            "severity": st.integers(-1, 9),
+            "id": texts,
+            "source": texts,
+            "type": names,
+            "tenant": tenants,
+            "data": objects.map(lambda value: json.dumps(value).encode()) | json_bytes,
+            "subject": texts,
+            "lifecycle": st.integers(0, 5) | st.integers(-1, 9),
+            "severity": st.integers(0, 4) | st.integers(-1, 9),
             "sequence": st.integers(-(2**63), 2**63 - 1),
             "traceparent": names,
-            "data_content_type": st.sampled_from(["application/json", "x"]) | st.text(),
-            "time": st.builds(
-                lambda seconds, nanos: {"seconds": seconds, "nanos": nanos},
-                st.integers(-(2**63), 2**63 - 1),
-                st.integers(-(2**31), 2**31 - 1),
-            ),
+            "data_content_type": st.sampled_from(["application/json", "Application/JSON; charset=utf-8", "x"]) | texts,
+            "time": instants,
+            "expire_time": instants,
         },
     ),
-    st.lists(names, max_size=3),
+    st.lists(texts, min_size=1, max_size=1) | st.lists(names, max_size=3),
 )
 
 
@@ -67,6 +78,7 @@ def answered(event: event_pb2.Event) -> Taken | Refused:
 
 
 @given(events)
+@settings(max_examples=400)
 def test_any_event_is_taken_or_refused(event: event_pb2.Event) -> None:
     answered(event)
 
