@@ -59,7 +59,7 @@ from tests.builders import (
 ZONES = ("UTC", "Asia/Tokyo", "America/Phoenix", "Asia/Kolkata")  # none changes its clock: quiet hours stay simple
 TYPES = ("outage", "order", "offer")
 WINDOWS = (30 * MINUTE, 2 * HOUR, DAY)
-GAPS = (0, 0, 1, MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 9 * HOUR, DAY)
+GAPS = (0, 0, 1, *(MINUTE, 10 * MINUTE) * 3, 30 * MINUTE, HOUR, 2 * HOUR, 9 * HOUR)
 OUTCOMES = tuple(Feedback)
 T = TypeVar("T")
 
@@ -142,7 +142,7 @@ def _release(history: History) -> None:
 
 
 def _publish(history: History, random: Random, *, gentle: bool) -> None:
-    world, kind = history.world, random.choice(TYPES)
+    world, kind = history.world, random.choice(("outage", *TYPES))
     changes: dict[str, Any] = {
         "type": kind,
         "subject": random.choice(("A", "B")),
@@ -150,8 +150,8 @@ def _publish(history: History, random: Random, *, gentle: bool) -> None:
         "data": {"at": random.randrange(2)},
     }
     if not gentle:
-        changes["time"] = world.now - random.choice((0, 0, 0, HOUR, DAY))
-        changes["expiry"] = random.choice((None, None, None, world.now + HOUR, world.now))
+        changes["time"] = world.now - random.choice((0, 0, 0, 0, HOUR, DAY))
+        changes["expiry"] = random.choice((*(None,) * 8, world.now + HOUR, world.now))
         changes["sequence"] = random.choice((None, None, world.events, world.events - 3))
         changes["id"] = f"e{random.choice((world.events, world.events, world.events, max(world.events - 2, 0)))}"
     result = world.event(**changes)
@@ -170,7 +170,7 @@ def _report(history: History, random: Random) -> None:
 
 def a_policy(random: Random, *, gentle: bool) -> Policy:
     """Invent a policy: three kinds of events, some caps, perhaps quiet hours."""
-    lasting = 400 * DAY if gentle else random.choice((6 * HOUR, 3 * DAY))
+    lasting = 400 * DAY if gentle else random.choice((6 * HOUR, 3 * DAY, 3 * DAY))
     rules = tuple(_rules(random, lasting))
     quiet = None
     if random.random() < 0.7:
@@ -189,14 +189,14 @@ def a_policy(random: Random, *, gentle: bool) -> Policy:
 def _rules(random: Random, lasting: int) -> list[Rule]:
     fresh = condition(lambda s: s.previous is None or s.event.data["at"] != s.previous["at"])
     rules = [
-        rule(name="outage-too", go_on=True, plan=first("email"), expires_after=lasting),
+        rule(name="outage-too", go_on=True, plan=_plan(random), expires_after=lasting),
         rule(name="outage", material=fresh, plan=_plan(random), expires_after=lasting),
         rule(name="order", on=("order",), category="order", plan=_plan(random), expires_after=lasting),
         rule(name="offer", on=("offer",), category="offer", plan=_plan(random), expires_after=lasting),
     ]
     rules = [replace(r, message_class=random.choice(tuple(MessageClass)[:3])) for r in rules]
     rules[3] = replace(rules[3], message_class=MessageClass.MARKETING)
-    return rules if random.random() < 0.3 else rules[1:]
+    return rules if random.random() < 0.5 else rules[1:]
 
 
 def _plan(random: Random) -> Any:

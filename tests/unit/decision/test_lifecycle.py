@@ -328,3 +328,15 @@ def test_of_a_long_story_only_so_much_is_remembered() -> None:
     assert len(known.told) == 16
     assert sum(t.data is not None for t in known.told) == 1
     assert ended(one(world.event(lifecycle=RESOLVED))) == CLOSURE
+
+
+def test_holds_end_in_the_same_order_however_they_were_kept() -> None:
+    two = tuple(rule(name=n, go_on=True) for n in "abcd")
+    ends = []
+    for backwards in (False, True):
+        world = World(policy(*two, defaults=QUIET), now=NIGHT)
+        world.event(lifecycle=OPENED)
+        if backwards:
+            world.customer = replace(world.customer, holds=world.customer.holds[::-1])
+        ends.append([d.rule_name for d in world.event(lifecycle=RESOLVED).decisions])
+    assert ends[0] == ends[1]
