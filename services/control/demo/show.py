@@ -15,7 +15,6 @@ from services.control.publish import Refused
 from services.control.records import DecisionRecord, FeedbackRecord
 from services.router.decision.model import Outcome, Reason
 
-
 _COLUMN = 27
 
 

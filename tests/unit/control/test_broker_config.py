@@ -39,3 +39,9 @@ def test_brokers_listen_on_loopback_only() -> None:
 def test_tests_get_a_jvm_that_starts_fast_and_others_one_that_runs_fast() -> None:
     assert "-XX:TieredStopAtLevel=1" in jvm_options("quick", Path("kafka.log"))
     assert "-XX:TieredStopAtLevel=1" not in jvm_options("steady", Path("kafka.log"))
+
+
+def test_a_folder_of_any_name_is_written_as_java_reads_it() -> None:
+    text = properties(ONE[0], ONE, Path("/home/Jörg 🐘\\x"))
+    assert "log.dirs=/home/J\\u00f6rg \\ud83d\\udc18\\\\x/log\n" in text
+    assert text.isascii()
