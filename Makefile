@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test check lint types contracts protos protos-check locks locks-check unit integration bench clean
+.PHONY: help setup demo up test check lint types contracts protos protos-check locks jars locks-check unit integration bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ protos-check: setup ## the contracts are clean, compatible, and what is generate
 locks: setup ## resolve the dependencies again
 	@$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock
 	@$(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements-dev.lock
+
+jars: setup ## resolve Kafka's packages again (needs Maven)
+	@$(BIN)/python -m services.control.broker.relock
 
 locks-check: setup ## the lock files hold what pyproject.toml asks for, and no address
 	@for lock in requirements.lock requirements-dev.lock; do \

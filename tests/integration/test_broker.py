@@ -57,10 +57,11 @@ async def test_started_means_ready_and_stopped_means_gone() -> None:
 
 
 async def test_kept_data_is_there_after_a_stop_and_a_start(tmp_path: Path) -> None:
-    async with await cluster.start(home=tmp_path, jvm="quick") as kafka:
+    home = tmp_path / "Jörg's data"
+    async with await cluster.start(home=home, jvm="quick") as kafka:
         await make_topic(kafka.bootstrap)
         await write(kafka.bootstrap, b"before")
-    async with await cluster.start(home=tmp_path, jvm="quick") as kafka:
+    async with await cluster.start(home=home, jvm="quick") as kafka:
         assert await read(kafka.bootstrap, 1) == [b"before"]
 
 

@@ -29,6 +29,7 @@ from services.control.broker.home import (
     read_record,
     remove_record,
     size_of,
+    telling_line,
     write_record,
 )
 from services.control.broker.jars import ensure_jars
@@ -151,13 +152,14 @@ class Cluster:
         tool = ("kafka.tools.StorageTool", "format", "-t", id_, "-c", str(folder / "server.properties"), "-g")
         process = await asyncio.create_subprocess_exec(
             *self._java_command(folder, tool),
+            env=processes.ENVIRONMENT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         if process.returncode:
-            raise ClarionError(f"Kafka could not prepare {folder}: {output.decode().strip().rpartition(chr(10))[2]}")
+            raise ClarionError(f"Kafka could not prepare {folder}: {telling_line(output.decode())}")
 
     def _spawn(self, node: Node) -> None:
         folder = self._folder(node)

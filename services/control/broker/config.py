@@ -11,6 +11,7 @@ from msgspec import Struct
 from services.control.broker.settings import Jvm
 
 _HOST = "127.0.0.1"
+_ASCII_END = 128
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 _MEMORY: dict[Jvm, tuple[str, ...]] = {
     "quick": ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
@@ -66,7 +67,14 @@ def properties(node: Node, nodes: tuple[Node, ...], folder: Path) -> str:
         "num.network.threads": 2,
         "num.io.threads": 4,
     }
-    return "".join(f"{key}={value}\n" for key, value in lines.items())
+    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in lines.items())
+
+
+def _escaped(value: str) -> str:
+    # Java reads properties as Latin-1, with UTF-16 escapes.
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = (int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
+    return "".join(chr(code) if code < _ASCII_END else f"\\u{code:04x}" for code in codes)
 
 
 def _internal(topic: str, replication: int) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What stands in a cluster's folders: who runs it (`cluster.json`), a lock, and each broker's data and logs."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -79,8 +80,13 @@ def cluster_id(data: Path) -> str | None:
 def last_words(folder: Path) -> str:
     """Find the line of a broker's logs that tells most about why it ended."""
     logs = (folder / "kafka.log", folder / "console.log")
-    lines = [line for path in logs if path.exists() for line in path.read_text(errors="replace").splitlines()]
-    telling = [line for line in lines if "Exception" in line or "Error" in line or "ERROR" in line]
+    return telling_line("\n".join(path.read_text(errors="replace") for path in logs if path.exists()))
+
+
+def telling_line(output: str) -> str:
+    """Find the last line that names an error, or the last of all."""
+    lines = output.splitlines()
+    telling = [line for line in lines if re.search("Exception|Error|ERROR", line)]
     return (telling or lines or ["it said nothing"])[-1].strip()
 
 

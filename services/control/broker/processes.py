@@ -1,7 +1,7 @@
 """Operating-system processes that outlive whoever started them.
 
 A process is known by its number and its time of birth, since numbers are used again.
-It gets a session of its own, so that Ctrl-C in a terminal does not reach it, and no environment.
+It gets a session of its own, so that Ctrl-C in a terminal does not reach it, and nothing of our environment.
 """
 
 import asyncio
@@ -11,6 +11,9 @@ from pathlib import Path
 
 import psutil
 
+# Without it Java cannot open a folder whose name is not ASCII.
+ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
+
 _LOOK_AGAIN_S = 0.02
 
 
@@ -19,7 +22,7 @@ def spawn(arguments: list[str], output: Path) -> tuple[int, float]:
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-        pid = os.posix_spawn(arguments[0], arguments, {}, file_actions=actions, setsid=True)
+        pid = os.posix_spawn(arguments[0], arguments, ENVIRONMENT, file_actions=actions, setsid=True)
     finally:
         os.close(log)
     return pid, psutil.Process(pid).create_time()
