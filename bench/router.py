@@ -69,7 +69,8 @@ async def child(*arguments: str, environment: dict[str, str]) -> AsyncIterator[P
     try:
         yield process
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):  # it has failed already, and has said why
+            process.terminate()
         await process.wait()
 
 
@@ -93,8 +94,8 @@ async def measure(on: Stage, pid: int, source: str, output: str, load: list[Mess
 
 
 async def run(options: argparse.Namespace) -> None:
-    (port,) = free_ports(1)
     async with stage() as on:
+        (port,) = free_ports(1)
         source, target = await on.create("copier-in"), await on.create("copier-out")
         await on.write(on.topics.changes, profiles(options.customers))
         copying = child("bench.copier", on.bootstrap, source, target, "bench-copier", environment=on.environment())
