@@ -5,10 +5,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import msgspec
@@ -20,6 +18,7 @@ from services.common.clock import WallClock
 from services.common.partitions import partition_of
 from services.common.topics import Topics
 from services.control.audit.evidence import Evidence
+from services.control.mails import taken
 from services.control.ports import free_ports
 from services.control.read import Log, evidence, reading
 from services.control.records import Mail
@@ -148,17 +147,7 @@ class Stack:
 
     async def mails(self) -> list[Mail]:
         """Return every message that the sandbox took, oldest first."""
-        found: list[dict[str, Any]] = []
-        before: dict[str, int] = {}
-        async with httpx2.AsyncClient() as client:
-            while True:
-                query: dict[str, str | int] = {"limit": 10_000, "accepted": "true", **before}
-                answer = await client.get(f"{self.sandbox.http}/v1/messages", params=query, timeout=30)
-                page = answer.raise_for_status().json()
-                found += page["messages"]
-                if page["before"] is None:
-                    return [Mail(each["idempotency_key"], _instant(each["receive_time"])) for each in reversed(found)]
-                before = {"before": page["before"]}
+        return [mail for mail in await taken(self.sandbox.http) if mail.taken]
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Log]:
@@ -168,10 +157,6 @@ class Stack:
     async def evidence(self, log: Log) -> Evidence:
         """Read everything an audit looks at, with the sandbox's mails."""
         return await evidence(log, await self.mails(), TENANT)
-
-
-def _instant(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
 
 
 def change(customer: str, patch: Mapping[str, object]) -> tuple[bytes, bytes, Headers]:
