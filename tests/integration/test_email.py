@@ -282,6 +282,16 @@ async def test_a_connection_lost_after_the_final_dot_is_not_tried_again_by_itsel
     assert len(mailbox.contents) == 2
 
 
+async def test_an_answer_given_twice_costs_a_connection_and_never_a_message() -> None:
+    async with running_mailbox() as mailbox:
+        made = channel(mailbox.port)
+        mailbox.answers = {"DATA": "250 2.0.0 queued\r\n250 2.0.0 queued"}
+        found = [await made.send(composed(made), "abcd") for _ in range(4)]
+        await made.close()
+    assert found == [TAKEN, Outcome(Kind.RETRY, Reason.CONNECTION_LOST)] * 2
+    assert len(mailbox.contents) == 2
+
+
 async def test_mail_goes_over_starttls_with_a_login() -> None:
     trusted = ssl.create_default_context(cafile=CERTIFICATE)
     async with running_mailbox(start_tls=True, login=("northwind", "secret")) as mailbox:

@@ -32,6 +32,7 @@ _LONGEST_LINE = 998
 _MESSAGES_A_CONNECTION = 500
 _IDLE_SECONDS = 20.0
 _GO_ON = 3
+_REFUSALS = (4, 5)
 _JOINERS = "\u200c\u200d"
 
 
@@ -138,18 +139,28 @@ class Email:
         connection.phase = Phase.BODY
         answer = await protocol.read_response(timeout=self._server.timeout)
         result = outcome.of_answer(Phase.BODY, answer.code, answer.message)
-        self._keep(connection)
+        if result.kind is Kind.UNKNOWN:
+            smtp.close()
+        else:
+            self._keep(connection)
         return result
 
     async def _refused(self, connection: _Connection, code: int, text: str) -> Outcome:
-        """Judge a refusal and clear the transaction, so that the connection can serve the next one."""
+        """Judge a refusal and clear the transaction, so that the connection can serve the next one.
+
+        An answer that is no refusal belongs to something else: the server and we are out of step.
+        """
+        result = outcome.of_answer(connection.phase, code, text)
+        if code // 100 not in _REFUSALS:
+            connection.smtp.close()
+            return result
         try:
             await connection.smtp.rset()
         except (SMTPException, OSError):
             connection.smtp.close()
         else:
             self._keep(connection)
-        return outcome.of_answer(connection.phase, code, text)
+        return result
 
     def _new(self) -> _Connection:
         server = self._server
