@@ -1,5 +1,5 @@
 // Shows what the sandbox received. Everything that came with a message is put in as text, never as markup;
-// a mail's HTML lives in a sandboxed frame. The list is asked for again every second while the page is seen.
+// a mail's HTML lives in a sandboxed frame. While the page is seen it asks every second whether there is news.
 
 const REFRESH_MS = 1000;
 const PAGE = 100;
@@ -23,7 +23,7 @@ const KINDS = {
 };
 
 const $ = (id) => document.getElementById(id);
-const state = { shown: PAGE, messages: [], chosen: null, tab: "html", whole: null, newest: null, lastList: "" };
+const state = { shown: PAGE, messages: [], chosen: null, tab: "html", whole: null, newest: null, basis: "" };
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -86,9 +86,6 @@ function row(message, fresh) {
 }
 
 function showList(answer) {
-  const said = JSON.stringify(answer);
-  if (said === state.lastList) return;
-  state.lastList = said;
   state.messages = answer.messages;
   const list = $("list");
   const old = new Map([...list.children].map((item) => [item.dataset.number, item]));
@@ -130,9 +127,12 @@ let asking = 0;
 async function refresh() {
   const mine = ++asking;
   try {
-    const [list, counts, faults] = await Promise.all([ask(`/v1/messages?${query()}`), ask("/v1/counts"), ask("/v1/faults")]);
+    const [counts, faults] = await Promise.all([ask("/v1/counts"), ask("/v1/faults")]);
+    const basis = `${query()} ${JSON.stringify(counts)}`; // the list is asked for only when it can be another one
+    const list = basis === state.basis ? null : await ask(`/v1/messages?${query()}`);
     if (mine !== asking) return;
-    showList(list);
+    if (list) showList(list);
+    state.basis = basis;
     showCounts(counts);
     showFaults(faults);
     live(true);
@@ -247,7 +247,7 @@ function showFaults(list) {
   $("faults-badge").hidden = list.length === 0;
   $("faults-badge").textContent = String(list.length);
   $("faults-off").disabled = list.length === 0;
-  if (JSON.stringify(list) === JSON.stringify(faults) && $("in-force").children.length === list.length) return;
+  if (JSON.stringify(list) === JSON.stringify(faults)) return;
   faults = list;
   $("in-force").replaceChildren(...list.map(faultRow));
 }
@@ -369,6 +369,7 @@ $("clear").addEventListener("click", async () => {
   if (!confirm("Forget all messages? The faults stay.")) return;
   await ask("/v1/messages", { method: "DELETE" }).catch(() => live(false));
   close();
+  state.basis = "";
   refresh();
 });
 for (const [kind, [word]] of Object.entries(KINDS)) $("kind").append(new Option(word, kind));
