@@ -1,11 +1,13 @@
 """The doors as a real process, and the example policy put in force as `clarion policy activate` does."""
 
+import asyncio
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import grpc
 import httpx2
@@ -18,6 +20,7 @@ from services.common.topics import Topics
 from services.control.ports import free_ports
 from services.policy.bundle import read_folder
 from services.policy.codec import Activation, StoredBundle, activation_record, bundle_record
+from tests.support.kafka import created_topics
 from tests.support.settings import child_environment
 from tests.support.waiting import wait_until
 
@@ -51,7 +54,7 @@ class Doors(Struct, frozen=True):
 
 
 @contextmanager
-def doors(kafka: str, topics: Topics, **settings: str) -> Iterator[Doors]:
+def doors(kafka: str, topics: Topics, *, log: BinaryIO | None = None, **settings: str) -> Iterator[Doors]:
     """Run the doors until the test is over; they may not be ready yet."""
     grpc_port, health_port = free_ports(2)
     environment = {
@@ -62,7 +65,8 @@ def doors(kafka: str, topics: Topics, **settings: str) -> Iterator[Doors]:
         "CLARION_INGEST_HEALTH_PORT": str(health_port),
         **settings,
     }
-    process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=child_environment(**environment))
+    command = [sys.executable, "-m", "services.ingest"]
+    process = subprocess.Popen(command, env=child_environment(**environment), stderr=log)
     running = Doors(process, f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{health_port}")
     try:
         wait_until(lambda: process.poll() is not None or running.waits_for() is not None, 30)
@@ -93,10 +97,37 @@ async def activate_example(kafka: str, topics: Topics) -> None:
 async def ready_doors(kafka: str, topics: Topics, **settings: str) -> AsyncIterator[tuple[Doors, grpc.aio.Channel]]:
     """Run the doors with the example policy, and connect to them."""
     await activate_example(kafka, topics)
-    with doors(kafka, topics, **settings) as running:
+    with doors(kafka, topics, log=None, **settings) as running:
         wait_until(lambda: running.waits_for() == [], 20)
         async with grpc.aio.insecure_channel(running.address) as channel:
             yield running, channel
+
+
+class Open(Struct, frozen=True):
+    """Doors with the example policy and the default tenant, shared by tests that only add events."""
+
+    running: Doors
+    topics: Topics
+    kafka: str
+
+    def channel(self) -> grpc.aio.Channel:
+        """Connect in the loop of a test."""
+        return grpc.aio.insecure_channel(self.running.address)
+
+
+@contextmanager
+def open_doors(kafka: str) -> Iterator[Open]:
+    """Run doors for several tests; each of them has a loop of its own, so this has another."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        creating = created_topics(kafka)
+        topics = runner.run(creating.__aenter__())
+        try:
+            runner.run(activate_example(kafka, topics))
+            with doors(kafka, topics, CLARION_TENANT="northwind") as running:
+                wait_until(lambda: running.waits_for() == [], 20)
+                yield Open(running, topics, kafka)
+        finally:
+            runner.run(creating.__aexit__(None, None, None))
 
 
 async def record_at(kafka: str, topic: str, partition: int, offset: int) -> "ConsumerRecord[bytes, bytes]":
