@@ -8,6 +8,7 @@ are refused, which the engine's budget of steps would not stop from eating memor
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import jinja2
@@ -168,6 +169,7 @@ class _Walk:
         self._scope: dict[str, Field] = dict(names.types)
         self._loops = 0
         self._seen: dict[tuple[int, str], int] = {}
+        self._visits: dict[str, int] = {}
         self._lines = [0]
         for line in source.split("\n"):
             self._lines.append(self._lines[-1] + len(line) + 1)
@@ -285,6 +287,8 @@ class _Walk:
 
     def _attribute(self, node: nodes.Getattr, sure: frozenset[Path]) -> Field | None:
         inside = self._value(node.node, sure)
+        mentioned = ".".join(_path(node))
+        self._visits[mentioned] = self._visits.get(mentioned, 0) + 1
         if inside is None:
             return None
         field = inside.child(node.attr)
@@ -375,11 +379,14 @@ class _Walk:
         self.faults.append(Fault(tag.start() if tag else begin, 2 if tag else 1, message))
 
     def _fault(self, node: nodes.Node, needle: str, message: str, suggestion: str = "") -> None:
-        """Note a mistake at the next place, from the node's line on, that reads like the needle."""
+        """Note a mistake where the source reads like the needle: the time it was met, else next on the line."""
         line = min(max(node.lineno, 1), len(self._lines) - 1)
         pattern = r"\s*".join(re.escape(part) for part in re.findall(r"\w+|[^\w\s]", needle))
         begin = self._seen.get((line, needle), self._lines[line - 1])
-        match = re.compile(rf"(?<![\w.]){pattern}(?!\w)").search(self._source, begin)
+        reads = re.compile(rf"(?<![\w.]){pattern}(?!\w)")
+        met = self._visits.get(needle, 0)
+        match = next(islice(reads.finditer(self._source), met - 1, None), None) if met else None
+        match = match or reads.search(self._source, begin)
         if match is None:
             self.faults.append(Fault(self._lines[line - 1], 1, message, suggestion))
             return

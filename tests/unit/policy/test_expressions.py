@@ -132,6 +132,15 @@ def test_what_cel_can_not_take_makes_the_condition_absent(extra: object) -> None
     assert truth("data.extra == 3", scope({"extra": extra})) is Truth.ABSENT
 
 
+def test_an_instant_that_can_not_be_read_is_absent() -> None:
+    assert truth("data.back_at < now", scope({"back_at": "0000-01-01T00:00:00Z"})) is Truth.ABSENT
+    assert truth("data.back_at == null", scope({"back_at": "9999-12-31T23:59:59-14:00"})) is Truth.TRUE
+
+
+def test_a_leap_second_is_the_second_before() -> None:
+    assert truth("data.back_at < now", scope({"back_at": "1970-01-01T01:59:60Z"})) is Truth.TRUE
+
+
 def test_material_news_is_a_difference_also_to_nothing() -> None:
     source = "data.back_at != previous.back_at || data.cause != previous.cause"
     known = {"back_at": "2026-01-01T10:00:00Z"}

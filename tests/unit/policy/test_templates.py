@@ -94,6 +94,28 @@ def test_customer_text_is_never_a_template_and_never_markup() -> None:
     assert "49" not in content.html
 
 
+def test_every_part_of_a_mail_is_escaped() -> None:
+    wordings = dict.fromkeys(("what", "next", "closing"), '"{{ data.order }}"')
+    for parts in (wordings, {"email": '"{{ data.order }}"'}):
+        html = templates(**parts).render("order", "email", "en", context(order="<b>&")).html
+        assert "<b>" not in html
+        assert "<p" in html
+        assert "&lt;b&gt;&amp;</p>" in html
+
+
+def test_null_is_absent_and_never_written() -> None:
+    asking = templates(what='"x{% if data.note is defined %}{{ data.note }}{% endif %}"')
+    assert asking.render("order", "email", "en", context(note=None)).parts["what"] == "x"
+
+
+def test_the_engine_tells_no_values() -> None:
+    engine = formats.environment()
+    engine.add_template("x", "{{ data.order }} {{ data.missing.more }}")
+    with pytest.raises(RuntimeError) as caught:
+        engine.render_template("x", data={"order": "secret"})
+    assert "secret" not in f"{caught.value!s} {caught.value!r}"
+
+
 def test_values_in_a_link_are_encoded() -> None:
     content = rendered(order='../x?y=1&z="/ä')
     assert content.parts["action.url"] == "https://acme.example/..%2Fx%3Fy%3D1%26z%3D%22%2F%C3%A4"
@@ -291,9 +313,10 @@ def test_what_asks_first_is_allowed(source: str) -> None:
             "{% if data.a %}{{ data.maybe }}{% endif %}",
             "18: 'data.maybe' may be absent: ask first, {% if data.maybe %}",
         ),
-        ("{% if data.maybe %}{% endif %}{{ data.maybe }}", "6: 'data.maybe' may be absent"),
+        ("{% if data.maybe %}{% endif %}{{ data.maybe }}", "33: 'data.maybe' may be absent"),
         ("{% if data.place.zip %}x{% endif %}", "6: 'data.place' may be absent: ask first, {% if data.place %}"),
         ("{% if data.maybe == 'x' %}x{% endif %}", "6: 'data.maybe' may be absent"),
+        ("{% if data.maybe or data.n > 3 %}{{ data.maybe }}{% endif %}", "36: 'data.maybe' may be absent"),
         ("{% for x in data.list %}{{ x.name }}{% endfor %}", "27: 'x.name' may be absent: ask first, {% if x.name %}"),
         ("{% for x in data.list %}{{ x.nme }}{% endfor %}", "27: 'x.nme' is not in x"),
         ("a\nb {{ data.b }}", "7: 'data.b' is not in events/x.yaml"),
