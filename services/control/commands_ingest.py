@@ -45,8 +45,8 @@ def publish(file: File, *, address: Address = "", as_json: Json = False) -> None
         await publish_portions(address or IngestSettings().grpc_address, _event_portions(stream), report)
 
     with _opened(file) as stream:
-        asyncio.run(_watched(work(stream), report, "events"))
-    _answer(report, "events", as_json=as_json)
+        asyncio.run(_watched(work(stream), report, "event"))
+    _answer(report, "event", as_json=as_json)
 
 
 @customer_app.callback()
@@ -66,8 +66,8 @@ def put(file: File, *, address: Address = "", tenant: Tenant = "", as_json: Json
         await put_customers(address or IngestSettings().grpc_address, read_customers(stream, tenant), report)
 
     with _opened(file) as stream:
-        asyncio.run(_watched(work(stream), report, "customers"))
-    _answer(report, "customers", as_json=as_json)
+        asyncio.run(_watched(work(stream), report, "customer"))
+    _answer(report, "customer", as_json=as_json)
 
 
 @contextmanager
@@ -130,7 +130,8 @@ async def _watched(work: Awaitable[None], report: Report, what: str) -> None:
 
 
 def _counts(report: Report, what: str) -> str:
-    return f"{report.taken:,} {what} taken, {len(report.refused):,} refused"
+    several = "" if report.taken == 1 else "s"
+    return f"{report.taken:,} {what}{several} taken, {len(report.refused):,} refused"
 
 
 def _answer(report: Report, what: str, *, as_json: bool) -> None:

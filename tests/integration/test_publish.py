@@ -14,6 +14,7 @@ from services.common import kafka as clients
 from services.common.topics import Topics
 from services.control.publish import publish, read_events
 from tests.support.doors import Doors, Open, open_doors
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -138,6 +139,21 @@ async def test_customers_come_from_stdin_and_facts_go_to_programs(shared: Open) 
 async def test_events_come_from_a_pipe(shared: Open) -> None:
     lines = "\n".join(line(number, f"c{number}") for number in range(500))
     assert await clarion("publish", "-", *at(shared.running), stdin=lines) == (0, "500 events taken, 0 refused\n", "")
+
+
+def test_what_trickles_through_a_pipe_is_sent_at_once(shared: Open) -> None:
+    accepted = 'clarion_ingest_events_total{result="accepted"}'
+    before = shared.running.metric(accepted)
+    command = [sys.executable, "-m", "services.control", "publish", "-", *at(shared.running)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(line(1, "trickle").encode() + b"\n")
+        process.stdin.flush()
+        wait_until(lambda: shared.running.metric(accepted) == before + 1, 30)
+        assert process.poll() is None
+        out, _ = process.communicate()
+
+    assert (process.returncode, out) == (0, b"1 event taken, 0 refused\n")
 
 
 async def test_wrong_usage_and_a_door_that_is_not_there_are_told_in_one_line(tmp_path: Path) -> None:
