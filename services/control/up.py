@@ -124,7 +124,7 @@ def address_table(stack: Stack) -> Table:
     table = Table("what", "where", "how to use it", box=SIMPLE_HEAD, title="Clarion is up", title_justify="left")
     table.add_row("messages", f"{addresses.sandbox_http}/", "what customers would get, in a browser")
     table.add_row("events", addresses.ingest_grpc, "clarion publish FILE --address ...")
-    table.add_row("Kafka", addresses.kafka, "clarion explain --customer ID --bootstrap ...")
+    table.add_row("Kafka", addresses.kafka, "clarion explain --bootstrap ...")
     for name, address in addresses.health.items():
         table.add_row(name, address, "/live, /ready, /metrics")
     return table

@@ -35,6 +35,7 @@ from services.control.up import show, until_stopped
 from services.router.decision.model import Feedback, Outcome
 
 DEADLINE_S = 60.0
+_DIFFERENCES_SHOWN = 40
 _FINAL = (Feedback.ACCEPTED, Feedback.REJECTED, Feedback.EXPIRED, Feedback.SUPPRESSED)
 
 
@@ -84,8 +85,9 @@ async def _demo(console: Console, *, keep: bool) -> bool:
         found = audit(evidence, WallClock().now(), grace=0)
         good = _judge(console, people, happenings, refused, evidence, taken, found)
         if keep:
-            console.print(f"\n  The messages: {stack.addresses().sandbox_http}/   Ctrl-C stops everything.")
+            console.print(f"\n  See the messages: {stack.addresses().sandbox_http}/   Ctrl-C stops everything.")
             await asyncio.Event().wait()
+    console.print("  See the messages: run `clarion demo --keep`, or `make up` and open http://127.0.0.1:9725")
     return good
 
 
@@ -188,8 +190,10 @@ def _judge(
         *([] if len(refused.refused) == 1 else [f"the door refused {len(refused.refused)} events, not 1"]),
         *found.broken(),
     ]
-    for line in differences:
+    for line in differences[:_DIFFERENCES_SHOWN]:
         console.print(f"  DIFFERENT  {line}", highlight=False, markup=False, soft_wrap=True)
+    said = f"{len(differences)} differences from what" if differences else "Everything came out as"
+    console.print(f"  {said} the policy demands.", highlight=False)
     return not differences
 
 

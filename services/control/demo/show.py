@@ -55,7 +55,6 @@ def show_day(day: Day, console: Console) -> None:
         for note in promise.noted:
             line(f"          noted: {note}")
     line(f"  Checked: {verdict(day.found)}")
-    line("  See the messages: clarion demo --keep, or make up and open http://127.0.0.1:9725")
 
 
 Counts = dict[Kind, Counter[Reason]]
