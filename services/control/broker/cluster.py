@@ -157,7 +157,12 @@ class Cluster:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:  # stopped meanwhile: it must not write where data is being removed
+                process.kill()
+                await process.wait()
         if process.returncode:
             raise ClarionError(f"Kafka could not prepare {folder}: {telling_line(output.decode())}")
 
