@@ -11,7 +11,7 @@ from services.common.partitions import partition_of
 from services.common.processor.ports import Batch, Record, Write
 from services.common.topics import Topics
 from services.policy.profiles import merge, to_profile
-from services.router import codec, metrics
+from services.router import codec, metrics, records
 from services.router.decision.decide import decide
 from services.router.decision.lifecycle import prune
 from services.router.decision.model import (
@@ -68,14 +68,14 @@ class Pass:
 
     def decide_all(self) -> None:
         """Take everything in the order that holds within a pass."""
-        records = self._batch.records
-        for record in records.get(self._topics.changes, ()):
+        taken = self._batch.records
+        for record in taken.get(self._topics.changes, ()):
             self._take(record, "changes", self._change)
-        for record in records.get(self._topics.feedback, ()):
+        for record in taken.get(self._topics.feedback, ()):
             self._take(record, "feedback", self._feedback)
         for customer in self._state.timers.take_due(self._now, MAX_DUE):
             self._due(customer)
-        for record in records.get(self._topics.events, ()):
+        for record in taken.get(self._topics.events, ()):
             self._take(record, "events", self._event)
         self._state.forget_identities(self._now - self._longest_dedup_window(), IDENTITY_BUDGET)
         self.outputs.append(self._pass_record())
@@ -86,7 +86,7 @@ class Pass:
         except codec.PoisonError as error:
             self._give_up(record, name, Reason.POISON, str(error))
             if name == "events":
-                self._record_poison(record, str(error))
+                self._record_error(record, None, Reason.POISON, str(error))
 
     # --- changes and feedback ---
 
@@ -98,11 +98,13 @@ class Pass:
             document: dict[str, Any] = {}
         else:
             document = merge(self._state.document(change.tenant, change.customer), change.patch)
-        if len(codec.encode_document(document)) > MAX_PROFILE_BYTES:
+        if len(records.encode_document(document)) > MAX_PROFILE_BYTES:
             raise codec.PoisonError(f"the profile would take more than {MAX_PROFILE_BYTES} bytes")
         profile = to_profile(change.customer, document)
         self._state.put_document(change.tenant, change.customer, document)
-        self._write(self._topics.profiles, _key(change.tenant, change.customer), codec.profile(change.tenant, profile))
+        self._write(
+            self._topics.profiles, _key(change.tenant, change.customer), records.profile(change.tenant, profile)
+        )
 
     def _feedback(self, record: Record) -> None:
         feedback = codec.feedback(record)
@@ -145,7 +147,7 @@ class Pass:
         if policy is None:
             detail = f"no policy is in force for tenant {event.tenant}"
             self._give_up(record, "events", Reason.POLICY_ERROR, detail)
-            self._record_error(event, Reason.POLICY_ERROR, detail, record.offset)
+            self._record_error(record, event, Reason.POLICY_ERROR, detail)
             return
         seen_key = identity_key(event.tenant, event.customers[0], event.source, event.id)
         seen = self._state.identity(seen_key)
@@ -185,7 +187,7 @@ class Pass:
 
     def _record(self, decision: Decision, tenant: str, key: bytes, offset: int) -> None:
         metrics.DECISIONS[decision.outcome, decision.reason].inc()
-        value = codec.decision(decision, self._batch.number, offset, tenant)
+        value = records.decision(decision, self._batch.number, offset, tenant)
         self._write(self._topics.decisions, key, value)
 
     def _send(self, decision: Decision, policy: Policy, profile: Profile | None, key: bytes) -> None:
@@ -194,7 +196,7 @@ class Pass:
         locale = profile.locale if profile and profile.locale else policy.defaults.locale
         zone = profile.timezone if profile and profile.timezone else policy.defaults.timezone
         for one in decision.sends:
-            lane, value = codec.send(decision, one, required, zone, locale)
+            lane, value = records.send(decision, one, required, zone, locale)
             metrics.SENDS[one.channel, lane].inc()
             self._write(self._topics.sends(one.channel, lane), key, value)
 
@@ -203,28 +205,12 @@ class Pass:
 
     def _give_up(self, record: Record, name: str, reason: Reason, detail: str) -> None:
         metrics.DEAD_LETTERS[name].inc()
-        letter = codec.dead_letter(record, reason.name, detail, self._now)
-        self._write(self._topics.dead_letters, (record.key or b"")[: codec.DEAD_LETTER_KEY_BYTES], letter)
+        letter = records.dead_letter(record, reason.name, detail, self._now)
+        self._write(self._topics.dead_letters, (record.key or b"")[: records.DEAD_LETTER_KEY_BYTES], letter)
 
-    def _record_poison(self, record: Record, detail: str) -> None:
+    def _record_error(self, record: Record, event: Event | None, reason: Reason, detail: str) -> None:
         decision = Decision(
-            decision_id=codec.poison_id(record),
-            revision=0,
-            step=0,
-            terminal=True,
-            outcome=Outcome.ERROR,
-            reason=Reason.POISON,
-            time=self._now,
-            customer="",
-            event=None,
-            first_seen=record.timestamp,
-            detail=detail,
-        )
-        self._record(decision, "", (record.key or b"")[: codec.DEAD_LETTER_KEY_BYTES], record.offset)
-
-    def _record_error(self, event: Event, reason: Reason, detail: str, offset: int) -> None:
-        decision = Decision(
-            decision_id=codec.error_id(event),
+            decision_id=records.position_id(record),
             revision=0,
             step=0,
             terminal=True,
@@ -233,15 +219,19 @@ class Pass:
             time=self._now,
             customer="",
             event=event,
-            first_seen=event.accepted,
+            first_seen=record.timestamp,
             detail=detail,
         )
-        self._record(decision, event.tenant, _key(event.tenant, event.customers[0]), offset)
+        if event is None:
+            key, tenant = (record.key or b"")[: records.DEAD_LETTER_KEY_BYTES], ""
+        else:
+            key, tenant = _key(event.tenant, event.customers[0]), event.tenant
+        self._record(decision, tenant, key, record.offset)
 
     def _pass_record(self) -> Write:
         batch = self._batch
         policies = sorted(self._in_force.items())
-        value = codec.pass_record(batch.number, batch.now, batch.records, self._timers, policies)
+        value = records.pass_record(batch.number, batch.now, batch.records, self._timers, policies)
         return Write(self._topics.decisions, b"@pass", value)
 
     def _longest_dedup_window(self) -> int:

@@ -3,7 +3,6 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from clarion.v1 import control_pb2
 from services.common.processor.ports import Record
 from services.router import codec
 from services.router.decision.model import Lifecycle, Severity
@@ -131,16 +130,3 @@ def test_a_bad_header_is_named(change: dict[str, str | None], says: str) -> None
 def test_bad_data_is_named_without_its_content(value: bytes, says: str) -> None:
     with pytest.raises(codec.PoisonError, match=says):
         codec.event(record(value), "")
-
-
-def test_a_dead_letter_keeps_the_input_readable() -> None:
-    given = record(b"\xff\x00 not json")
-    letter = control_pb2.DeadLetter.FromString(codec.dead_letter(given, "POISON", "data is not JSON", 5))
-    assert (letter.topic, letter.partition, letter.offset, letter.time_us) == ("events", 3, 7, 5)
-    assert (letter.reason, letter.detail, letter.value) == ("POISON", "data is not JSON", given.value)
-    assert tuple((header.name, header.value) for header in letter.headers) == given.headers
-
-
-def test_a_huge_dead_letter_is_cut_and_says_so() -> None:
-    letter = control_pb2.DeadLetter.FromString(codec.dead_letter(record(b"x" * 900_000), "POISON", "too large", 5))
-    assert (len(letter.value), letter.truncated) == (131_072, True)
