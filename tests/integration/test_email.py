@@ -7,6 +7,7 @@ from contextlib import closing
 from email.message import EmailMessage
 from email.policy import default
 from socket import create_server
+from unicodedata import category
 
 import pytest
 from hypothesis import given, settings
@@ -106,7 +107,6 @@ async def test_a_mail_arrives_byte_for_byte() -> None:
         b"--=_abcd\r\n"
         b'Content-Type: text/html; charset="utf-8"\r\n'
         b"Content-Transfer-Encoding: 7bit\r\n"
-        b"MIME-Version: 1.0\r\n"
         b"\r\n"
         b"<p>Hello,</p>\r\n<p>your order left our house today.</p>\r\n\r\n"
         b"--=_abcd--\r\n"
@@ -128,6 +128,16 @@ async def test_umlauts_long_lines_and_dots_arrive_as_they_were_written() -> None
     assert body(mail, "plain") == text
     assert body(mail, "html") == f"<p>{text}</p>\n"
     assert all(len(line) <= 78 for line in mailbox.contents[0].split(b"\r\n\r\n")[0].split(b"\r\n"))
+
+
+async def test_lines_that_begin_with_a_dot_neither_vanish_nor_end_the_mail() -> None:
+    text = ".\n..\n.dot\nFrom here\n\n.\n"
+    async with running_mailbox() as mailbox:
+        made = channel(mailbox.port)
+        assert await made.send(composed(made, text=text), "abcd") == TAKEN
+        await made.close()
+    assert b"\r\n.\r\n..\r\n.dot\r\n" in mailbox.contents[0]
+    assert body(parsed(mailbox.contents[0]), "plain") == text
 
 
 @pytest.mark.parametrize("broken", ["\r\n", "\n", "\r", "\x00", "\x0b", "\u2028", "\u0085"])
@@ -195,6 +205,12 @@ def test_whatever_is_written_fits_the_wire(headline: str, text: str) -> None:
     if isinstance(made, Message):
         assert_fit_for_the_wire(made.content)
         assert len(parsed(made.content).keys()) == 9
+        assert body(parsed(made.content), "plain") == as_shown(text)
+
+
+def as_shown(text: str) -> str:
+    unified = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(each for each in unified if each in "\n\t" or category(each) != "Cc")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ the header block is made here, line by line, from checked or encoded values.
 """
 
 import asyncio
+import re
 import ssl
+from base64 import encodebytes
+from binascii import b2a_qp
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.header import Header
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, formataddr
 from unicodedata import category
 
@@ -27,8 +28,10 @@ from services.senders.channels.addresses import on_the_wire
 from services.senders.message import Letter, Message
 from services.senders.outcome import Kind, Outcome, Phase, Reason
 
-_ASCII_BODIES = SMTP_POLICY.clone(cte_type="7bit")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UNFIT = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
 _LONGEST_LINE = 998
+_LONGEST_PLAIN_LINE = 76
 _MESSAGES_A_CONNECTION = 500
 _IDLE_SECONDS = 20.0
 _GO_ON = 3
@@ -223,16 +226,36 @@ def mail(letter: Letter, address: str, server: Server) -> bytes:
         ("References", f"<{letter.thread}@{domain}>"),
         ("Auto-Submitted", "auto-generated"),
     )
-    block = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return block.encode("ascii") + _body(letter).as_bytes()
+    boundary = f"=_{letter.name}"
+    lines = [
+        *(f"{name}: {value}" for name, value in headers),
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/alternative; boundary="{boundary}"',
+        "",
+        *_part(boundary, "plain", letter.text),
+        *_part(boundary, "html", letter.html),
+        f"--{boundary}--",
+        "",
+    ]
+    return "\r\n".join(lines).encode("ascii")
 
 
-def _body(letter: Letter) -> EmailMessage:
-    body = EmailMessage(policy=_ASCII_BODIES)
-    body.set_content(_lines(letter.text))
-    body.add_alternative(_lines(letter.html), subtype="html")
-    body.set_boundary(f"=_{letter.name}")
-    return body
+def _part(boundary: str, subtype: str, text: str) -> tuple[str, ...]:
+    """Return the lines of one part, in the shortest encoding that is plain ASCII with short lines."""
+    unified = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    encoding, body = "7bit", unified
+    if not unified.isascii() or max(map(len, unified.split("\n"))) > _LONGEST_PLAIN_LINE:
+        raw = unified.encode()
+        quoted, packed = b2a_qp(raw, istext=True), encodebytes(raw)
+        chosen = min(quoted, packed, key=len)
+        encoding, body = "quoted-printable" if chosen is quoted else "base64", chosen.decode("ascii")
+    return (
+        f"--{boundary}",
+        f'Content-Type: text/{subtype}; charset="utf-8"',
+        f"Content-Transfer-Encoding: {encoding}",
+        "",
+        body.replace("\n", "\r\n"),
+    )
 
 
 def _subject(headline: str) -> str:
@@ -253,18 +276,12 @@ def _shown(character: str) -> str:
             return character
 
 
-def _lines(text: str) -> str:
-    """Return text whose lines end in one way and that has no control characters but tabs."""
-    unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(c for c in unified if c in "\n\t" or category(c) != "Cc")
-
-
 def _dotted(content: bytes) -> bytes:
     """Return content with leading dots doubled and the final dot."""
-    return b"\r\n".join(b"." + line if line.startswith(b".") else line for line in content.split(b"\r\n")) + b".\r\n"
+    return content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
 
 
 def _fits_the_wire(content: bytes) -> bool:
     """Tell whether all lines end in CRLF and none is too long."""
     lines = content.split(b"\r\n")
-    return lines[-1] == b"" and all(len(line) <= _LONGEST_LINE and not set(line) & {10, 13, 0} for line in lines)
+    return lines[-1] == b"" and all(len(line) <= _LONGEST_LINE for line in lines) and not _UNFIT.search(content)
