@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from services.common.clock import iso
 from services.common.topics import Topics
 from services.control import read, words
 from services.control.errors import ClarionError
-from services.control.records import DecisionRecord, FeedbackRecord
+from services.control.records import AcceptedEvent, DecisionRecord, FeedbackRecord
 from services.router.decision import ids
 
 
@@ -40,11 +41,10 @@ async def story(bootstrap: str, topics: Topics, question: Question) -> Story:
         tenant = question.tenant or await read.only_tenant(log)
         zone = await read.customer_zone(log, tenant, question.customer)
         decisions = await read.decisions(log, tenant, question.customer)
-        if not decisions:
-            raise ClarionError(_nothing(tenant, question.customer, known=zone is not None))
         wanted = [each for each in decisions if question.event in ("", words.event_name(each))]
         if not wanted:
-            raise ClarionError(_no_such_event(question, decisions))
+            waiting = await read.accepted(log, tenant, question.customer)
+            raise ClarionError(nothing_found(question, tenant, decisions, waiting, known=zone is not None))
         feedback = await read.feedback(log, tenant, question.customer)
     decided = {each.decision_id for each in wanted}
     return Story(
@@ -91,12 +91,24 @@ def _plain(value: Any) -> Any:
             return getattr(value, "name", value)
 
 
-def _nothing(tenant: str, customer: str, *, known: bool) -> str:
+def nothing_found(
+    question: Question,
+    tenant: str,
+    decisions: Sequence[DecisionRecord],
+    accepted: Sequence[AcceptedEvent],
+    *,
+    known: bool,
+) -> str:
+    """Say why there is nothing to tell: not decided yet, never came, or nobody knows the customer."""
+    customer = question.customer
+    for event in accepted:
+        name = f"{event.source}/{event.event_id}"
+        if question.event in ("", name):
+            where = f"partition {event.partition} offset {event.offset}"
+            return f"{name} was accepted {iso(event.accepted)} ({where}) and is not decided yet: is a router running?"
+    if decisions:
+        last = ", ".join(dict.fromkeys(words.event_name(each) for each in decisions[-3:]))
+        return f"no event {question.event} came for {customer}; the last ones were {last} (give SOURCE/ID)"
     if known:
         return f"nothing was decided for {customer} of {tenant} yet: no event that names this customer has come"
     return f"{customer} is not known at {tenant}: no profile and no event names this customer"
-
-
-def _no_such_event(question: Question, decisions: Sequence[DecisionRecord]) -> str:
-    last = ", ".join(dict.fromkeys(words.event_name(each) for each in decisions[-3:]))
-    return f"no event {question.event} came for {question.customer}; the last ones were {last} (give SOURCE/ID)"

@@ -21,7 +21,7 @@ from services.common.topics import LANES, Topics
 from services.control import codec
 from services.control.audit.evidence import Evidence
 from services.control.errors import ClarionError
-from services.control.records import DecisionRecord, FeedbackRecord, Mail
+from services.control.records import AcceptedEvent, DecisionRecord, FeedbackRecord, Mail
 from services.policy.bundle import Bundle
 from services.policy.codec import Activation, StoredBundle, parse
 from services.policy.compile import compile_policy
@@ -131,6 +131,12 @@ async def all_decisions(log: Log) -> list[DecisionRecord]:
 async def feedback(log: Log, tenant: str, customer: str) -> list[FeedbackRecord]:
     """Return what became of one customer's sends, in order of the log."""
     return list(readable(codec.feedback, await log.of_customer(log.topics.feedback, tenant, customer)))
+
+
+async def accepted(log: Log, tenant: str, customer: str) -> list[AcceptedEvent]:
+    """Return the events that were accepted for one customer, in order of the log."""
+    records = await log.of_customer(log.topics.events, tenant, customer)
+    return [codec.accepted_event(record, tenant) for record in records]
 
 
 async def customer_zone(log: Log, tenant: str, customer: str) -> str | None:

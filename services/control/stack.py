@@ -39,11 +39,16 @@ _SERVICES = {
 
 
 class Options(Struct, frozen=True):
-    """How all of it is to run."""
+    """How all of it is to run; `prefix` stands before the names of topics, beside that of the settings."""
 
     policy: Path
     ephemeral: bool = False
     free_ports: bool = False
+    prefix: str = ""
+
+    def topics(self, settings: ControlSettings) -> Topics:
+        """Return the topics to work on."""
+        return Topics(settings.topic_prefix + self.prefix, settings.partitions)
 
 
 class Progress(Struct, frozen=True):
@@ -57,9 +62,12 @@ class Progress(Struct, frozen=True):
 class Stack:
     """A running whole; `running` makes one."""
 
-    def __init__(self, ports: Ports, kafka: str, activated: Activated, children: dict[str, Child]) -> None:
+    def __init__(
+        self, ports: Ports, kafka: str, topics: Topics, activated: Activated, children: dict[str, Child]
+    ) -> None:
         self.ports = ports
         self.kafka = kafka
+        self.topics = topics
         self.activated = activated
         self._children = children
         self._cluster: Cluster | None = None
@@ -72,11 +80,6 @@ class Stack:
     def tenant(self) -> str:
         """Whose policy is in force."""
         return self.activated.policy.tenant
-
-    @property
-    def topics(self) -> Topics:
-        """The topics it works on."""
-        return _topics(ControlSettings())
 
     def addresses(self) -> Addresses:
         """Say where everything listens, and which processes there are now."""
@@ -116,7 +119,7 @@ async def running(options: Options, say: Say, done: Done, changed: Callable[[], 
         environment = _environment(options, settings, ports, bootstrap, activated)
         clock = WallClock()
         children = {name: Child(name, module, environment, say, clock) for name, module in _SERVICES.items()}
-        stack = Stack(ports, bootstrap, activated, children)
+        stack = Stack(ports, bootstrap, options.topics(settings), activated, children)
         stack.belongs(started)
         async with asyncio.TaskGroup() as tasks:
             try:
@@ -184,16 +187,13 @@ async def _watch_kafka(started: Cluster, stop: asyncio.Event, say: Say, changed:
 async def _prepared(bootstrap: str, options: Options, settings: ControlSettings, done: Done) -> Activated:
     """Create the topics and put the policy in force."""
     start = perf_counter()
-    applied = await topics.apply(bootstrap, _topics(settings))
+    wanted = options.topics(settings)
+    applied = await topics.apply(bootstrap, wanted)
     if applied.drift:
         raise ClarionError(f"the topics are not as they should be: {applied.drift[0]} (`clarion topics check`)")
-    activated = await policies.activate(bootstrap, _topics(settings), options.policy, AUTHOR, WallClock().now())
+    activated = await policies.activate(bootstrap, wanted, options.policy, AUTHOR, WallClock().now())
     done(Progress("policy in force", perf_counter() - start, str(activated)))
     return activated
-
-
-def _topics(settings: ControlSettings) -> Topics:
-    return Topics(settings.topic_prefix, settings.partitions)
 
 
 def _environment(
@@ -207,6 +207,7 @@ def _environment(
     changes = {
         **ports.environment(),
         "CLARION_KAFKA_BOOTSTRAP": bootstrap,
+        "CLARION_TOPIC_PREFIX": options.topics(settings).prefix,
         "CLARION_TENANT": settings.tenant or activated.policy.tenant,
         "CLARION_INSTANCE": settings.instance or "up",
         "CLARION_LOG_FORMAT": "plain",

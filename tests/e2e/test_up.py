@@ -33,6 +33,11 @@ ANA = {
 }
 
 
+def without_kafka() -> dict[str, str]:
+    """Return an environment in which `clarion up` starts a Kafka of its own."""
+    return {name: value for name, value in child_environment({}).items() if name != "CLARION_KAFKA_BOOTSTRAP"}
+
+
 class Up:
     """A running `clarion up` of this test's own."""
 
@@ -48,6 +53,7 @@ class Up:
             ],
             stdout=self._output,
             stderr=subprocess.STDOUT,
+            env=without_kafka(),
         )
 
     def text(self) -> str:

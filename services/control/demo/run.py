@@ -6,8 +6,8 @@ as a difference. Everything that was started is stopped again, whatever happens.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from time import perf_counter
 
 import msgspec
@@ -30,7 +30,9 @@ from services.control.errors import ClarionError
 from services.control.policies import example_folder
 from services.control.publish import Report, publish, put_customers, read_customers, read_events
 from services.control.records import Mail
+from services.control.settings import ControlSettings
 from services.control.stack import Options, Progress, Stack, running
+from services.control.topics import connected
 from services.control.up import show, until_stopped
 from services.router.decision.model import Feedback, Outcome
 
@@ -69,16 +71,19 @@ async def _demo(console: Console, *, keep: bool) -> bool:
     people = customers(now)
     happenings = day(people, now)
     console.print(opening(people, happenings), highlight=False, soft_wrap=True)
-    quiet: list[str] = []
 
     def say(name: str, line: str) -> None:
         # What processes write is of interest only when one of them ended: the last lines are in that message.
         if " ended" in line:
             console.print(f"{name}: {line}", highlight=False, markup=False)
-        quiet.append(line)
 
-    options = Options(example_folder(), ephemeral=True, free_ports=True)
-    async with running(options, say, lambda step: show(step, console), lambda: None) as stack:
+    # On a Kafka that is not ours the demo has topics of its own, and removes them.
+    given = ControlSettings().kafka_is_given
+    options = Options(example_folder(), ephemeral=True, free_ports=True, prefix=f"demo-{now}-" if given else "")
+    async with (
+        _topics_removed(options),
+        running(options, say, lambda step: show(step, console), lambda: None) as stack,
+    ):
         refused = await _publish(stack, people, happenings, malformed(people, now), console)
         await _wait(stack, len(happenings), console)
         evidence, taken = await _gather(stack)
@@ -87,8 +92,20 @@ async def _demo(console: Console, *, keep: bool) -> bool:
         if keep:
             console.print(f"\n  See the messages: {stack.addresses().sandbox_http}/   Ctrl-C stops everything.")
             await asyncio.Event().wait()
-    console.print("  See the messages: run `clarion demo --keep`, or `make up` and open http://127.0.0.1:9725")
+    console.print("  See the messages: `clarion demo --keep`, or `make up` and its page.", highlight=False)
     return good
+
+
+@asynccontextmanager
+async def _topics_removed(options: Options) -> AsyncIterator[None]:
+    """Remove the demo's topics at the end, where they are on a Kafka that stays."""
+    try:
+        yield
+    finally:
+        if options.prefix:
+            settings = ControlSettings()
+            async with connected(settings.kafka_bootstrap) as admin:
+                await admin.delete_topics([topic.name for topic in options.topics(settings).all()])
 
 
 async def _publish(

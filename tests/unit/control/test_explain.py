@@ -2,10 +2,10 @@
 
 import json
 
-from services.control.explain import Story, as_json, tell
+from services.control.explain import Question, Story, as_json, nothing_found, tell
 from services.router.decision import ids
 from services.router.decision.model import HOUR, Outcome, Reason, Verdict
-from tests.unit.control.records import ID, NOON, SEND_ID, decision, feedback, not_sent
+from tests.unit.control.records import ID, NOON, SEND_ID, accepted, decision, feedback, not_sent
 
 
 def story(*decisions: object) -> Story:
@@ -42,3 +42,14 @@ def test_facts_have_names_for_words_and_text_for_ids() -> None:
     assert made["send_ids"] == [ids.text(SEND_ID)]
     assert made["verdicts"][0]["reason"] == "ALLOWED"
     assert facts["feedback"][0]["outcome"] == "ACCEPTED"
+
+
+def test_an_event_that_waits_for_a_router_is_not_unknown() -> None:
+    asked = Question("ana", "oms/4711")
+    assert nothing_found(asked, "northwind", [], [accepted()], known=True) == (
+        "oms/4711 was accepted 2026-11-21T13:00:00.000000Z (partition 3 offset 0) and is not decided yet:"
+        " is a router running?"
+    )
+    assert nothing_found(asked, "northwind", [], [], known=True) == (
+        "nothing was decided for ana of northwind yet: no event that names this customer has come"
+    )
