@@ -2,6 +2,7 @@
 
 from base64 import b32encode
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -32,8 +33,9 @@ class UnreadableError(Exception):
     """A record that can't be understood; the message says why, without personal data."""
 
 
+@lru_cache(maxsize=4096)
 def name(send_id: bytes) -> str:
-    """Return a send id as text: base32, lower case."""
+    """Return a send id as text: base32, lower case; asked several times while a send is under way, so kept."""
     return b32encode(send_id).decode("ascii").rstrip("=").lower()
 
 
