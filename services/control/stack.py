@@ -52,10 +52,10 @@ class Options(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """A step that is done: what, in how many seconds, and more about it."""
+    """A step: what, in how many seconds (None: it begins), and more about it."""
 
     what: str
-    seconds: float
+    seconds: float | None
     detail: str = ""
 
 
@@ -108,6 +108,7 @@ async def running(options: Options, say: Say, done: Done, changed: Callable[[], 
     `say` gets each line of each process, `done` each step of the start, `changed` tells that a process was replaced.
     """
     settings = ControlSettings()
+    policies.read_checked(options.policy)  # a mistake is told before anything is started
     kafka_port = None if options.free_ports else BrokerSettings().kafka_port
     if not options.free_ports:
         starts_kafka = not settings.kafka_is_given and _own_kafka(options) is None
@@ -166,7 +167,7 @@ async def _kafka(
 
 def _own_kafka(options: Options) -> Cluster | None:
     """Find the Kafka that `clarion kafka start` left running on the kept data."""
-    if options.ephemeral or options.free_ports:
+    if options.ephemeral:
         return None
     return cluster.attach(BrokerSettings().data_dir / "kafka")
 
@@ -186,6 +187,7 @@ async def _watch_kafka(started: Cluster, stop: asyncio.Event, say: Say, changed:
 
 async def _prepared(bootstrap: str, options: Options, settings: ControlSettings, done: Done) -> Activated:
     """Create the topics and put the policy in force."""
+    done(Progress("policy in force", None))
     start = perf_counter()
     wanted = options.topics(settings)
     applied = await topics.apply(bootstrap, wanted)
@@ -258,6 +260,7 @@ async def _until_ready(client: httpx2.AsyncClient, child: Child, url: str) -> No
 
 @contextmanager
 def _timed(what: str, done: Done, detail: str = "") -> Iterator[None]:
+    done(Progress(what, None))
     start = perf_counter()
     yield
     done(Progress(what, perf_counter() - start, detail))

@@ -102,7 +102,11 @@ async def _stay(options: Options, wishes: Wishes, console: Console) -> None:
 
 
 def show(progress: Progress, console: Console) -> None:
-    """Show one step of the start."""
+    """Show one step of the start; that it begins is shown on a terminal only, until it is done."""
+    if progress.seconds is None:
+        if console.is_terminal:
+            console.print(f"  {progress.what} ...", highlight=False, end="\r")
+        return
     seconds = f"{progress.seconds:.1f} s" if progress.seconds else ""
     console.print(f"  {progress.what:<22} {seconds:>7}   {escape(progress.detail)}", highlight=False, soft_wrap=True)
 
