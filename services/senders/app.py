@@ -14,19 +14,21 @@ from services.common.topics import LANES, Topics
 from services.policy.registry import Registry
 from services.senders import codec, render
 from services.senders.channels.email import Email, Server
+from services.senders.desk import Desk
 from services.senders.message import Letter
 from services.senders.metrics import SenderMetrics
 from services.senders.outcome import Outcome
 from services.senders.send import Recipient, Send
-from services.senders.sending import SECOND, Desk, Sending
+from services.senders.sending import SECOND, Sending
 from services.senders.settings import EmailSettings
+from services.senders.slots import Slots
 
 CHANNEL = "email"
 NAME = f"sender-{CHANNEL}"
 
 
 class Profiles:
-    """The customers of one partition (see sending.Customers); their records stay bytes until they are asked for."""
+    """The customers of one partition (see desk.Customers); their records stay bytes until they are asked for."""
 
     def __init__(self, bootstrap: str, topic: str, partition: int) -> None:
         self._values: dict[bytes, bytes] = {}
@@ -61,7 +63,7 @@ class Profiles:
 
 
 class Policies:
-    """Content by the policies that the process has read (see sending.Content)."""
+    """Content by the policies that the process has read (see desk.Content)."""
 
     def __init__(self, registry: Registry, table: Table) -> None:
         self._registry = registry
@@ -105,8 +107,7 @@ async def serve(settings: EmailSettings, stop: asyncio.Event) -> None:
             after_grace=int(settings.sender_after_grace_s * SECOND),
             clock=clock,
             metrics=metrics,
-            at_once=settings.sender_concurrency,
-            limit=asyncio.Semaphore(settings.sender_concurrency),
+            slots=Slots(settings.sender_concurrency),
             tasks=tasks,
         )
 

@@ -9,82 +9,28 @@ than three seconds ago; what was not called by then goes back into the queue.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import structlog
 from msgspec import Struct
 
-from services.common.clock import Clock
 from services.common.processor.ports import Batch, Change, Committer, Record, Store, Write
 from services.common.topics import LANES
 from services.senders import codec, ledger, recheck
+from services.senders.desk import Customers, Desk
 from services.senders.ledger import Entry, Finding, Intent, Open, Parked, Result, Waiting
-from services.senders.message import Channel, Letter, Message
-from services.senders.metrics import SenderMetrics
+from services.senders.message import Message
 from services.senders.outcome import Kind, Outcome, Reason
 from services.senders.schedule import Schedule, in_order
-from services.senders.send import Recipient, Send
+from services.senders.send import Send
 
 SECOND = 1_000_000
 FRESH = 3 * SECOND
 LOOK_AGAIN = SECOND // 10
 WRITES_A_COMMIT = 1000
+SLOT_SECONDS = 1.0
 KEPT = 7 * 24 * 3600 * SECOND
 CLEANED_A_PASS = 200
-
-
-class Customers(Protocol):
-    """Profiles of the partition's customers; they belong to the handler, which stops them."""
-
-    async def refresh(self) -> None:
-        """Read to the end known now."""
-        ...
-
-    def recipient(self, tenant: str, customer: str) -> Recipient | None:
-        """Return a customer, or None when there is no profile; raise codec.UnreadableError."""
-        ...
-
-    async def stop(self) -> None:
-        """Stop reading."""
-        ...
-
-
-class Content(Protocol):
-    """What makes letters of sends."""
-
-    async def prepare(self, sends: Sequence[Send]) -> None:
-        """Wait, for a bounded time, until the policies of these sends are here."""
-        ...
-
-    def letter(self, send: Send, recipient: Recipient) -> Letter | Outcome:
-        """Render a send, or say why that is not possible."""
-        ...
-
-
-class Desk(Struct, frozen=True):
-    """What all partitions of a process share. `lanes` gives the lane of each input.
-
-    `at_once` calls may be under way, which `limit` sees to; a round takes no more, so that a crash leaves few intents
-    of which nobody knows what became.
-    `patience` is how many seconds a pass waits for its calls before it goes on without their answers.
-    """
-
-    name: str
-    channel_name: str
-    channel: Channel
-    content: Content
-    lanes: Mapping[str, str]
-    feedback: str
-    dead_letters: str
-    lease_grace: int
-    after_grace: int
-    clock: Clock
-    metrics: SenderMetrics
-    at_once: int
-    limit: asyncio.Semaphore
-    tasks: asyncio.TaskGroup
-    patience: float = 5.0
 
 
 class _Call(Struct, frozen=True):
@@ -130,21 +76,35 @@ class Sending:
         fresh_until = self._now(batch) + FRESH
         self._adopt(batch)
         self._take_answers(batch)
-        while taken := self._schedule.take(self._now(batch), self._desk.at_once):
-            await self._desk.content.prepare([entry.send for entry in taken if isinstance(entry, Waiting)])
-            calls = self._judge(taken, batch)
-            if calls or len(self._outputs) >= WRITES_A_COMMIT:
-                await self._commit(None)
-            if calls:
-                await self._call(calls, fresh_until)
+        while await self._round(batch, fresh_until):
             self._take_answers(batch)
-            if self._now(batch) >= fresh_until:
-                break
         self._look_again = self._now(batch) + LOOK_AGAIN
         self._clean(batch.now)
         if batch.records or self._changes or self._outputs:
             await self._commit(batch)
         self._desk.metrics.open.inc(len(self._schedule) - before)
+
+    async def _round(self, batch: Batch, fresh_until: int) -> bool:
+        """Take what may go and call the provider; return whether there may be more to do in this pass."""
+        due = self._schedule.next_due()
+        if due is None or due > self._now(batch):
+            return False
+        slots = await self._desk.slots.take(SLOT_SECONDS)
+        try:
+            if self._now(batch) >= fresh_until:
+                return False
+            taken = self._schedule.take(self._now(batch), slots)
+            await self._desk.content.prepare([entry.send for entry in taken if isinstance(entry, Waiting)])
+            calls = self._judge(taken, batch)
+            if calls or len(self._outputs) >= WRITES_A_COMMIT:
+                await self._commit(None)
+            slots -= len(calls)
+            started = self._start(calls, fresh_until)
+        finally:
+            self._desk.slots.give_back(slots)
+        if started:
+            await asyncio.wait(started, timeout=self._desk.patience)
+        return bool(taken)
 
     def next_due(self) -> int | None:
         """Return when to look again: a send is due, a call may have ended, the ledger can be cleaned."""
@@ -296,16 +256,22 @@ class Sending:
         await self._committer.commit(outputs, changes, batch)
         self._schedule.committed()
 
-    async def _call(self, calls: Sequence[_Call], fresh_until: int) -> None:
-        """Start the calls, each customer's one after the other, and wait for those that are quick."""
+    def _start(self, calls: Sequence[_Call], fresh_until: int) -> list[asyncio.Task[None]]:
+        """Start the calls, each customer's one after the other; their slots are free again when they have ended."""
         chains: dict[tuple[str, str], list[_Call]] = {}
         for call in calls:
             chains.setdefault((call.intent.send.tenant, call.intent.send.customer), []).append(call)
-        started = [self._desk.tasks.create_task(self._chain(chain, fresh_until)) for chain in chains.values()]
-        for task in started:
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
-        await asyncio.wait(started, timeout=self._desk.patience)
+        return [self._start_chain(chain, fresh_until) for chain in chains.values()]
+
+    def _start_chain(self, chain: Sequence[_Call], fresh_until: int) -> asyncio.Task[None]:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._calls.discard(task)
+            self._desk.slots.give_back(len(chain))
+
+        task = self._desk.tasks.create_task(self._chain(chain, fresh_until))
+        self._calls.add(task)
+        task.add_done_callback(ended)
+        return task
 
     async def _chain(self, chain: Sequence[_Call], fresh_until: int) -> None:
         for call in chain:
@@ -314,11 +280,10 @@ class Sending:
     async def _outcome(self, call: _Call, fresh_until: int) -> Outcome | None:
         """Call the provider, or don't when it has become too late for that (None)."""
         metrics, send = self._desk.metrics, call.intent.send
-        async with self._desk.limit:
-            if self._desk.clock.now() >= min(fresh_until, send.expires):
-                return None
-            with metrics.in_flight.track_inprogress(), metrics.provider_seconds.time():
-                return await self._desk.channel.send(call.message, codec.name(send.send_id))
+        if self._desk.clock.now() >= min(fresh_until, send.expires):
+            return None
+        with metrics.in_flight.track_inprogress(), metrics.provider_seconds.time():
+            return await self._desk.channel.send(call.message, codec.name(send.send_id))
 
 
 def _only_adopted(entry: Entry | None) -> bool:

@@ -14,11 +14,13 @@ from clarion.v1 import event_pb2, feedback_pb2, send_pb2
 from services.common.processor.ports import Batch, Change, Record, Write
 from services.common.topics import LANES, Topics
 from services.senders import codec
+from services.senders.desk import Desk
 from services.senders.message import Letter, Message
 from services.senders.metrics import SenderMetrics
 from services.senders.outcome import Kind, Outcome, Reason
 from services.senders.send import Recipient, Send
-from services.senders.sending import Desk, Sending
+from services.senders.sending import Sending
+from services.senders.slots import Slots
 
 SECOND = 1_000_000
 START = 1_800_000_000 * SECOND
@@ -272,8 +274,7 @@ class Outside:
             after_grace=60 * SECOND,
             clock=self.clock,
             metrics=self.metrics,
-            at_once=4,
-            limit=asyncio.Semaphore(4),
+            slots=Slots(4),
             tasks=tasks,
             patience=self.patience,
         )
@@ -295,7 +296,7 @@ class Outside:
 
     async def _work(self, handler: Sending, until: int, portion: int) -> None:
         while True:
-            batch = self._batch(portion)
+            batch = self.batch(portion)
             due = handler.next_due()
             if not batch.records and (due is None or due >= until):
                 return
@@ -325,7 +326,8 @@ class Outside:
             self.provider.crashed.clear()
             raise CrashError
 
-    def _batch(self, portion: int) -> Batch:
+    def batch(self, portion: int = 500) -> Batch:
+        """Return what is not committed yet, at most so many records of a lane."""
         self._number += 1
         records = {}
         for topic, known in self.inputs.items():

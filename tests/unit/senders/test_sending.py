@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -10,7 +11,7 @@ from services.senders.ledger import Intent, Parked, Result, Waiting
 from services.senders.outcome import Kind
 from services.senders.send import Choice, Recipient, Wish
 from services.senders.sending import Sending
-from tests.support.sending import HOUR, SECOND, START, TOPICS, Answer, Outside, send, send_id
+from tests.support.sending import HOUR, SECOND, START, TOPICS, Answer, CrashError, Outside, send, send_id
 from tests.support.waiting import wait_until_async
 
 URGENT = TOPICS.sends("email", "urgent")
@@ -238,6 +239,23 @@ async def test_a_lost_intent_means_no_call() -> None:
     await outside.run()
     assert (outside.crashes, calls(outside)) == (1, [name(1)])
     assert findings(outside) == [("ACCEPTED", "TAKEN", False)]
+
+
+async def test_a_handler_that_is_thrown_away_gives_its_slots_back() -> None:
+    for crash in ("lost", "unclear", "called"):
+        outside = Outside()
+        outside.provider.script = [Answer.STALL] if crash == "called" else []
+        outside.ledger.lost = frozenset({1} if crash == "lost" else ())
+        outside.ledger.unclear = frozenset({1} if crash == "unclear" else ())
+        outside.put(send(1), send(2), send(3, customer="ben"))
+        outside.patience = 0.01
+        async with asyncio.TaskGroup() as tasks:
+            desk = outside.desk(tasks)
+            handler = Sending(desk, outside.people, outside.ledger, outside.ledger)
+            with suppress(CrashError):
+                await handler.process(outside.batch())
+            await handler.close()
+            await wait_until_async(lambda: desk.slots.free == 4)  # noqa: B023  # waited for at once
 
 
 async def test_a_message_waits_for_the_result_of_the_one_before_it() -> None:
