@@ -208,11 +208,19 @@ def to_profile(customer_id: str, document: Mapping[str, Any]) -> Profile:
         channels=tuple(document.get("channels") or ()),
         quiet_hours=_quiet_times(document.get("quiet_hours")),
         preferences=tuple(
-            Preference(one.get("category", ""), one.get("channel", ""), words.VALUES[one["value"]])
+            Preference(
+                category=one.get("category", ""),
+                channel=one.get("channel", ""),
+                value=words.VALUES[one["value"]],
+                set_time=one.get("set_time", 0),
+                set_by=one.get("set_by", ""),
+            )
             for one in document.get("preferences") or ()
         ),
         consents=tuple(document.get("consents") or ()),
-        suppressed=tuple(Suppression(one["channel"], one["why"]) for one in document.get("suppressed") or ()),
+        suppressed=tuple(
+            Suppression(one["channel"], one["why"], one.get("set_time", 0)) for one in document.get("suppressed") or ()
+        ),
         snoozed_until=int(snoozed.timestamp()) * SECOND + snoozed.microsecond if snoozed else 0,
         digest_every=digest.get("every", ""),
         digest_at=digest.get("at", ""),

@@ -66,6 +66,7 @@ def _kind(value: Any) -> str:
 
 
 Channel = Annotated[str, _choice(words.CHANNELS)]
+PlanChannel = Annotated[str, _choice(words.SENDERS, later=sorted(set(words.CHANNELS) - set(words.SENDERS)))]
 MessageClassName = Annotated[str, _choice(words.CLASSES)]
 PreferenceName = Annotated[str, _choice(words.VALUES, later=["digest"])]
 Duration = Annotated[int, _read(words.duration)]
@@ -199,8 +200,8 @@ class EventFile(Shape):
 class Channels(Shape):
     """The channel plan of a rule."""
 
-    first: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
-    all: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
+    first: Annotated[list[PlanChannel] | None, BeforeValidator(_as_list)] = None
+    all: Annotated[list[PlanChannel] | None, BeforeValidator(_as_list)] = None
     order: Annotated[str, _choice(["preferred", "fixed"])] = "preferred"
 
 

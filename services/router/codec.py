@@ -16,6 +16,7 @@ from msgspec import Struct
 from clarion.v1 import feedback_pb2, profile_pb2
 from services.common import identifiers, strict_json
 from services.common.processor.ports import Record
+from services.policy.profiles import violations
 from services.router.decision.model import (
     Event,
     Feedback,
@@ -44,11 +45,13 @@ class PoisonError(Exception):
 
 
 class ChangeInput(Struct, frozen=True, gc=False):
-    """A change of a customer's profile: a JSON merge patch, or None to forget the customer."""
+    """A change of a customer's profile: a JSON merge patch, or None to forget the customer; who asked for it, when."""
 
     tenant: str
     customer: str
     patch: dict[str, Any] | None
+    author: str
+    accepted: int
 
 
 class FeedbackRecord(Struct, frozen=True, gc=False):
@@ -75,8 +78,7 @@ def event(record: Record, default_tenant: str) -> Event:
     customer = _customer(headers, record.key, tenant)
     if headers.get("content-type", "").partition(";")[0].strip().lower() not in _JSON_TYPES:
         raise PoisonError("the data must be application/json")
-    # Our own door has checked already that all readers of the data read the same.
-    data = _object(record.value, "data", strict="clarion-door" not in headers)
+    data = _object(record.value, "data")
     lifecycle = _word(headers, "lifecycle", _LIFECYCLES, Lifecycle.POINT)
     severity = _word(headers, "severity", _SEVERITIES, Severity.INFO)
     sequence = _integer(headers, "sequence")
@@ -109,15 +111,23 @@ def change(record: Record) -> ChangeInput:
     _parse(message, record)
     _check_tenant(message.tenant)
     _check_customer(message.customer)
+    patch: dict[str, Any] | None
     match message.WhichOneof("kind"):
         case "merge_patch":
-            return ChangeInput(
-                message.tenant, message.customer, _object(message.merge_patch, "the merge patch", strict=False)
-            )
+            patch = _patch(message.merge_patch)
         case "erase":
-            return ChangeInput(message.tenant, message.customer, None)
+            patch = None
         case _:
             raise PoisonError("a change without a kind")
+    accepted = message.accept_time.ToMicroseconds() if message.HasField("accept_time") else record.timestamp
+    return ChangeInput(message.tenant, message.customer, patch, message.author, accepted)
+
+
+def _patch(text: bytes) -> dict[str, Any]:
+    wrong = violations(text)
+    if wrong:
+        raise PoisonError("the merge patch: " + "; ".join(f"{field or 'it'} {why}" for field, why in wrong))
+    return _object(text, "the merge patch")
 
 
 def feedback(record: Record) -> FeedbackRecord:
@@ -182,7 +192,7 @@ def _customer(headers: Mapping[str, str], key: bytes | None, tenant: str) -> str
         except UnicodeDecodeError as error:
             raise PoisonError("the key is not UTF-8") from error
     else:
-        named = _object(audience.encode(), "the audience", strict=True).get("customers")
+        named = _object(audience.encode(), "the audience").get("customers")
         if not isinstance(named, list) or len(named) != 1 or not isinstance(named[0], str):
             raise PoisonError(
                 'an audience is exactly one named customer: {"customers": ["ana"]}; others are not supported'
@@ -192,13 +202,11 @@ def _customer(headers: Mapping[str, str], key: bytes | None, tenant: str) -> str
     return customer
 
 
-def _object(text: bytes, what: str, *, strict: bool) -> dict[str, Any]:
+def _object(text: bytes, what: str) -> dict[str, Any]:
     try:
-        found = strict_json.parse(text) if strict else msgspec.json.decode(text)
-    except (strict_json.JsonMistake, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PoisonError(
-            f"{what} {error}" if isinstance(error, strict_json.JsonMistake) else f"{what} is not JSON"
-        ) from error
+        found = strict_json.parse(text)
+    except strict_json.JsonMistake as error:
+        raise PoisonError(f"{what} {error}") from error
     if not isinstance(found, dict):
         raise PoisonError(f"{what} must be a JSON object")
     return found

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from services.common.partitions import partition_of
 from services.common.processor.ports import Batch, Record, Write
 from services.common.topics import Topics
-from services.policy.profiles import merge, to_profile
+from services.policy.changes import changed
+from services.policy.profiles import to_profile
 from services.router import codec, metrics, records
 from services.router.decision.decide import decide
 from services.router.decision.lifecycle import prune
@@ -97,7 +98,8 @@ class Pass:
             # Erasure keeps the customer as one who must not be written to; what else it means is decided later.
             document: dict[str, Any] = {}
         else:
-            document = merge(self._state.document(change.tenant, change.customer), change.patch)
+            before = self._state.document(change.tenant, change.customer)
+            document = changed(before, change.patch, change.accepted, change.author)
         if len(records.encode_document(document)) > MAX_PROFILE_BYTES:
             raise codec.PoisonError(f"the profile would take more than {MAX_PROFILE_BYTES} bytes")
         profile = to_profile(change.customer, document)

@@ -58,7 +58,7 @@ rules:
     on: acme.order
     category: news
     class: marketing
-    channels: {first: [email, sms]}
+    channels: {first: [ email ]}
     template: order
   - name: nothing-else
     on: "*"

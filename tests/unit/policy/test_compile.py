@@ -95,8 +95,8 @@ attributes: {plan: string, since: date}
         " limit: 2, window: 90s, over: defer, max_hold: 15m, exempt: [critical, marketing], reserve: {critical: 1}}\n"
     )
     files["rules/10.yaml"] = files["rules/10.yaml"].replace(
-        "channels: {first: [email, sms]}",
-        "channels: {all: [email, sms], order: fixed}\n    quiet_hours: ignore\n    continue: true",
+        "channels: {first: [ email ]}",
+        "channels: {all: [email], order: fixed}\n    quiet_hours: ignore\n    continue: true",
     )
     policy = compile_policy(Bundle({name: text.encode() for name, text in files.items()}))
     sunday = QuietTimes(None, (None,) * 6 + (Window(1200, 570),))
@@ -122,7 +122,7 @@ attributes: {plan: string, since: date}
         ),
     )
     news = policy.rules[1]
-    assert news.plan == Plan(("email", "sms"), all=True, fixed=True)
+    assert news.plan == Plan(("email",), all=True, fixed=True)
     assert news.go_on
     assert not news.respects_quiet_hours
 

@@ -213,15 +213,21 @@ TABLE = [
     ),
     (
         "rules/10.yaml",
-        "[email, sms]",
-        "[email, email]",
+        "first: [ email ]",
+        "first: [email, email]",
         ["rules/10.yaml:17:31: rules[1].channels.first[1]: the channel 'email' is named twice"],
     ),
     (
         "rules/10.yaml",
-        "{first: [email, sms]}",
-        "{first: [email], all: [sms]}",
+        "{first: [ email ]}",
+        "{first: [email], all: [email]}",
         ["rules/10.yaml:17:15: rules[1].channels: needs one of 'first' and 'all'"],
+    ),
+    (
+        "rules/10.yaml",
+        "first: [ email ]",
+        "first: [email, sms]",
+        ["rules/10.yaml:17:31: rules[1].channels.first[1]: 'sms' is not supported yet"],
     ),
     (
         "rules/10.yaml",

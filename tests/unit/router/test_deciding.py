@@ -179,6 +179,22 @@ def test_a_profile_that_grows_too_large_is_refused_and_the_old_one_stays() -> No
     assert decided(written[TOPICS.decisions]) == [("SEND", "ALLOWED")]
 
 
+def test_a_change_that_no_door_would_take_is_a_dead_letter() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE))
+    written = subject.take(subject.change({"preferences": [{"value": "nope"}]}), subject.event("e1"))
+    assert len(written[TOPICS.dead_letters]) == 1
+    assert TOPICS.profiles not in written
+    assert decided(written[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_a_wish_has_the_date_of_its_change() -> None:
+    subject = router()
+    (write,) = subject.take(subject.change({"preferences": [{"category": "outage", "value": "off"}]}))[TOPICS.profiles]
+    (wish,) = profile_pb2.Profile.FromString(write.value or b"").preferences
+    assert wish.set_time_us == NOON
+
+
 def test_a_hold_is_decided_again_when_it_is_due_and_not_before() -> None:
     subject = router(quiet_hours=quiet(start="11:00", end="14:00"))
     held = subject.take(subject.change(PROFILE), subject.event("e1"))
