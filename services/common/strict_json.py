@@ -26,7 +26,7 @@ def parse(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
         if data.count(b"[") + data.count(b"{") > max_depth:  # else it can't be that deep
             _check_depth(value, max_depth, max_depth)
         # msgspec keeps the last of two equal keys without a word, so a second reader looks for them.
-        json.loads(data, object_pairs_hook=_distinct, parse_int=_whole)
+        _READER.decode(data.decode())
     except JsonMistake:
         raise
     except UnicodeDecodeError as error:
@@ -64,3 +64,6 @@ def _whole(digits: str) -> int:
 def _place_only(error: msgspec.MsgspecError) -> str:
     text = str(error).removeprefix("JSON is malformed: ")
     return text.split(" - at ")[0].lower()
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_whole)
