@@ -46,11 +46,12 @@ async def story(bootstrap: str, topics: Topics, question: Question) -> Story:
             waiting = await read.accepted(log, tenant, question.customer)
             raise ClarionError(nothing_found(question, tenant, decisions, waiting, known=zone is not None))
         feedback = await read.feedback(log, tenant, question.customer)
+        told_in = zone or await read.default_zone(log, tenant)
     decided = {each.decision_id for each in wanted}
     return Story(
         tenant=tenant,
         customer=question.customer,
-        zone=zone or "",
+        zone=told_in,
         decisions=tuple(wanted),
         feedback=tuple(each for each in feedback if each.decision_id in decided),
     )
