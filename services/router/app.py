@@ -42,6 +42,9 @@ class Deciding:
         """Return when the next hold is due."""
         return self._state.timers.next_due()
 
+    async def drain(self) -> None:
+        """Nothing is under way between passes."""
+
     async def close(self) -> None:
         """Take the partition's holds out of the count."""
         self._count(0)

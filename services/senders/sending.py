@@ -30,6 +30,7 @@ LOOK_AGAIN = SECOND // 10
 WRITES_A_COMMIT = 1000
 SLOT_SECONDS = 1.0
 KEPT = 7 * 24 * 3600 * SECOND
+DRAIN_SECONDS = 10.0
 CLEANED_A_PASS = 200
 
 
@@ -75,9 +76,9 @@ class Sending:
         await self._customers.refresh()
         fresh_until = self._now(batch) + FRESH
         self._adopt(batch)
-        self._take_answers(batch)
+        self._take_answers(self._now(batch))
         while await self._round(batch, fresh_until):
-            self._take_answers(batch)
+            self._take_answers(self._now(batch))
         self._look_again = self._now(batch) + LOOK_AGAIN
         self._clean(batch.now)
         if batch.records or self._changes or self._outputs:
@@ -114,6 +115,14 @@ class Sending:
         elif self._calls:
             instants.append(self._look_again)
         return min((instant for instant in instants if instant is not None), default=None)
+
+    async def drain(self) -> None:
+        """Wait for the calls under way and note what came of them; one that takes longer becomes unknown."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=DRAIN_SECONDS)
+        self._take_answers(self._desk.clock.now())
+        if self._outputs:
+            await self._commit(None)
 
     async def close(self) -> None:
         """Give up the calls under way; their intents are in the ledger."""
@@ -226,8 +235,7 @@ class Sending:
                 self._ended.append((entry.time + KEPT, codec.ledger_key(send.lane, send.send_id)))
         self._changes[codec.ledger_key(send.lane, send.send_id)] = entry
 
-    def _take_answers(self, batch: Batch) -> None:
-        now = self._now(batch)
+    def _take_answers(self, now: int) -> None:
         while self._answers:
             intent, outcome = self._answers.popleft()
             if outcome is None:

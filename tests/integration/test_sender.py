@@ -22,6 +22,7 @@ from services.senders import codec
 from tests.support.following import Following, following
 from tests.support.sending import HOUR, send_id
 from tests.support.stack import POLICY, TENANT, Headers, Stack, running_stack
+from tests.support.waiting import wait_until_async
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -282,3 +283,21 @@ async def test_a_restart_sends_nothing_again(kafka: str, topics: Topics, tmp_pat
         assert Counter(mail.key for mail in await stack.mails()) == {
             codec.name(send_id(number)): 1 for number in range(1, 22)
         }
+
+
+async def test_a_stop_waits_for_the_call_under_way(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    async with running_stack(kafka, topics, tmp_path) as stack, following(kafka, topics) as found:
+        await stack.activate()
+        await put_profiles(stack, ["ana", "ben"])
+        await set_faults(stack, {"kind": "stall", "channel": "email", "to": "ana", "seconds": 9})
+        await stack.start("sender")
+        await put(stack, [send(1, "ana")])
+        await wait_until_async(stack.mails)  # the provider has it, and says so much later
+        # A pass waits five seconds for its calls; an answer to a later send shows that it has gone on without.
+        later = send(2, "ben")
+        await put(stack, [later])
+        await found.until(partial(all_ended, [later]))
+        assert found.settled() == {send_id(2)}
+        assert stack.stop("sender") == 0
+        await found.until(partial(all_ended, [send(1, "ana")]))
+        assert [finding.outcome for finding in found.feedback] == [Feedback.ACCEPTED, Feedback.ACCEPTED]

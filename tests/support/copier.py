@@ -34,6 +34,9 @@ class Copier:
     def next_due(self) -> int | None:
         return None
 
+    async def drain(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

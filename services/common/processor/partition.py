@@ -103,7 +103,10 @@ class Partition:
         try:
             while not self._given_up.is_set():
                 await self._pass(handler)
+            self._in_pass = True
+            await handler.drain()
         finally:
+            self._in_pass = False
             self.opened = False
             await handler.close()
 
@@ -124,12 +127,22 @@ class Partition:
         self._consumer.resume(*self._inputs)
 
     async def _pass(self, handler: Handler) -> None:
-        fetched = await self._fetch(self._seconds_to_wait(handler.next_due()))
+        try:
+            fetched = await self._fetch(self._seconds_to_wait(handler.next_due()))
+        except asyncio.CancelledError:
+            if self._cut_short():
+                return
+            raise
         for records in self._portions(fetched):
             await self._process(handler, records)
         due = handler.next_due()
         if not fetched and due is not None and due <= self._clock.now():
             await self._process(handler, {})
+
+    def _cut_short(self) -> bool:
+        """Tell whether waiting was cancelled by `give_up`, and take that cancellation back."""
+        task = asyncio.current_task()
+        return self._given_up.is_set() and task is not None and task.uncancel() == 0
 
     async def _process(self, handler: Handler, records: Records) -> None:
         self._in_pass = True

@@ -87,6 +87,10 @@ class Handler(Protocol):
         """Return the instant of the next timer, microseconds since 1970, or None."""
         ...
 
+    async def drain(self) -> None:
+        """Finish what is under way and commit it, within ten seconds: the partition is given up in peace."""
+        ...
+
     async def close(self) -> None:
         """Let go of what the handler opened; nothing may be written any more."""
         ...

@@ -281,6 +281,21 @@ async def test_one_stalled_call_stops_no_others_and_its_answer_is_taken_later() 
     assert findings(outside) == [("ACCEPTED", "TAKEN", False)]
 
 
+async def test_a_call_under_way_is_waited_for_when_the_partition_is_given_up_in_peace() -> None:
+    outside = Outside()
+    outside.patience = 0.01
+    outside.provider.script = [Answer.STALL]
+    outside.put(send(1))
+    async with asyncio.TaskGroup() as tasks:
+        handler = Sending(outside.desk(tasks), outside.people, outside.ledger, outside.ledger)
+        await handler.process(outside.batch())
+        draining = tasks.create_task(handler.drain())
+        outside.provider.stalled.set()
+        await draining
+        await handler.close()
+    assert findings(outside) == [("ACCEPTED", "TAKEN", False)]
+
+
 async def test_calls_of_one_customer_are_made_one_after_the_other() -> None:
     outside = Outside()
     outside.put(*(send(number) for number in range(1, 8)))
