@@ -201,7 +201,6 @@ class World:
 
     def feedback(self, decision: Decision, outcome: Feedback, *, channel: str = "", hard: bool = False) -> Result:
         """Report what became of a send of this decision."""
-        assert decision.event is not None
         send = next(s for s in decision.sends if channel in ("", s.channel))
         given = FeedbackInput(
             decision.decision_id,
@@ -210,8 +209,6 @@ class World:
             decision.step,
             outcome,
             hard,
-            decision.event.source,
-            decision.event.subject,
         )
         return self.keep(decide(given, self.policy, self.customer, self.now))
 

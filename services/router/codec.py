@@ -150,7 +150,6 @@ def feedback(record: Record) -> FeedbackRecord:
             step=message.step,
             outcome=outcome,
             hard=message.hard,
-            source=message.source,
         ),
     )
 

@@ -31,7 +31,7 @@ def apply(draft: Draft, feedback: FeedbackInput, now: int) -> Open | None:
         return None
     if feedback.outcome in _NEVER_SENT:
         draft.admissions = caps.release(draft.admissions, feedback.decision_id, feedback.step, feedback.channel)
-    lifecycle.take_back(draft, feedback.source, feedback.event_subject, feedback.send_id)
+    lifecycle.take_back(draft, feedback.send_id)
     again = feedback.outcome is Feedback.REJECTED or bounced
     return found if found is not None and again and found.expires > now else None
 

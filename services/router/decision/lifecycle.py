@@ -136,15 +136,14 @@ def last_send(draft: Draft, event: Event, channel: str) -> bytes:
     return b""
 
 
-def take_back(draft: Draft, source: str, subject: str, send_id: bytes) -> None:
-    """Forget a message that is known to have failed."""
-    known = draft.subjects.get((source, subject))
-    if known is None:
-        return
-    messages = (*known.closed, *known.told)
-    left = tuple(m for m in messages if m.send_id != send_id)
-    if len(left) != len(messages):
-        draft.put(_with_messages(known, left))
+def take_back(draft: Draft, send_id: bytes) -> None:
+    """Forget a message that is known to have failed; feedback names the send, not what it was about."""
+    for known in draft.subjects.values():
+        messages = (*known.closed, *known.told)
+        left = tuple(m for m in messages if m.send_id != send_id)
+        if len(left) != len(messages):
+            draft.put(_with_messages(known, left))
+            return
 
 
 def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:

@@ -591,5 +591,3 @@ class FeedbackInput(Struct, frozen=True, gc=False):
     step: int
     outcome: Feedback
     hard: bool
-    source: str
-    event_subject: str = ""

@@ -72,7 +72,7 @@ def test_feedback_works_once() -> None:
 def test_feedback_about_nothing_known_changes_nothing() -> None:
     world = World(policy())
     before = world.customer
-    stranger = FeedbackInput(b"d", b"s", "sms", 0, Feedback.REJECTED, hard=False, source="oms", event_subject="INC-7")
+    stranger = FeedbackInput(b"d", b"s", "sms", 0, Feedback.REJECTED, hard=False)
     assert world.keep(decide(stranger, world.policy, before, NOON)).customer is before
 
 

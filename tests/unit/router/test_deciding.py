@@ -225,6 +225,25 @@ def test_a_rejected_message_without_another_channel_ends_the_decision() -> None:
     assert decided(again[TOPICS.decisions]) == [("SUPPRESSED", "CHANNEL_FAILED")]
 
 
+def test_who_was_told_in_vain_that_it_began_is_not_told_of_its_end() -> None:
+    subject = router()
+    opened = subject.take(subject.change(PROFILE), subject.event("e1", ce_lifecycle="opened", ce_subject="INC-7"))
+    send = send_pb2.Send.FromString(opened[TOPICS.sends("email", "normal")][0].value or b"")
+    finding = feedback_pb2.Feedback(
+        tenant="northwind",
+        customer="ana",
+        send_id=send.send_id,
+        decision_id=send.decision_id,
+        source="oms",
+        event_id="e1",
+        channel="email",
+        outcome=feedback_pb2.DELIVERY_OUTCOME_REJECTED,
+    )
+    subject.take(subject.record(TOPICS.feedback, finding.SerializeToString()))
+    resolved = subject.take(subject.event("e2", ce_lifecycle="resolved", ce_subject="INC-7"))
+    assert decided(resolved[TOPICS.decisions]) == [("SUPPRESSED", "NEVER_INFORMED")]
+
+
 def test_every_pass_leaves_a_record_to_replay_it_by() -> None:
     subject = router()
     subject.take(subject.change(PROFILE))
