@@ -3,9 +3,10 @@
 The ports are those of the services' own settings, or free ones. Who finds one taken is told which and what to do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
+import psutil
 from msgspec import Struct
 
 from services.control.errors import ClarionError
@@ -91,4 +92,21 @@ def refuse_busy(ports: Ports, kafka: int | None) -> None:
     busy = [f"{port} ({name.replace('_', ' ')})" for name, port in named.items() if not is_free(port)]
     if busy:
         taken = f"port {busy[0]} is" if len(busy) == 1 else f"ports {', '.join(busy)} are"
-        raise ClarionError(f"{taken} taken: stop the `clarion up` that runs, or add --ports free to use other ports")
+        raise ClarionError(
+            f"{taken} taken{_by_whom(named.values())}: stop the `clarion up` that runs, or add --ports free to use"
+            " other ports"
+        )
+
+
+def _by_whom(ports: Collection[int]) -> str:
+    """Name the processes that listen there, as far as the system tells us."""
+    try:
+        found = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # not on Linux: there the processes of others merely have no number
+        return ""
+    listening = [
+        each for each in found if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port in ports
+    ]
+    pids = sorted({each.pid for each in listening if each.pid is not None})
+    word = "process" if len(pids) == 1 else "processes"
+    return f" by {word} {', '.join(map(str, pids))}" if pids else ""

@@ -2,7 +2,7 @@
 
 What it writes goes out line by line under its name. If it ends and nobody asked for it, that is said with its last
 lines, and it is started again after a pause that doubles each time. It has a session of its own, so that Ctrl-C reaches
-it through us alone, in our order.
+it through us alone, in our order; if we are killed, it ends too.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from signal import SIGKILL, SIGTERM
 
 from services.common.clock import Clock
+from services.control.bound import bound
 from services.control.errors import ClarionError
 from services.router.decision.model import SECOND
 
@@ -37,7 +38,7 @@ class Child:
         clock: Clock,
     ) -> None:
         self.name = name
-        self._command = (sys.executable, "-m", *module)
+        self._command = [sys.executable, "-m", *module]
         self._environment = dict(environment)
         self._say = say
         self._clock = clock
@@ -90,7 +91,7 @@ class Child:
     async def _run_once(self, on_start: Callable[[], None]) -> int:
         self._last.clear()
         process = await asyncio.create_subprocess_exec(
-            *self._command,
+            *bound(self._command),
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -151,7 +151,7 @@ async def _kafka(
         yield found.bootstrap, None
         return
     with _timed("Kafka ready", done):
-        started = await cluster.start(ephemeral=options.ephemeral, ports=None if port is None else (port,))
+        started = await cluster.start(ephemeral=options.ephemeral, ports=None if port is None else (port,), ours=True)
     watch = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -1,12 +1,14 @@
 """`clarion up`: all of Clarion on this machine in one terminal, until Ctrl-C.
 
 One log of all processes, each line under the name of its process; one table of addresses when everything answers.
-Ctrl-C and SIGTERM stop everything in order and end with 0. Programs wait for the ready file: it appears whole, when
-everything answers, and is written again when a process was replaced.
+Ctrl-C, SIGTERM and a terminal that is closed stop everything in order and end with 0. Programs wait for the ready
+file: it appears whole, when everything answers, and is written again when a process was replaced.
 """
 
 import asyncio
+import os
 import signal
+import stat
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ class Wishes(Struct, frozen=True):
 
 
 def until_stopped(work: Coroutine[Any, Any, None]) -> bool:
-    """Run work until it ends or Ctrl-C or SIGTERM comes; what it opened is closed first. True: it was stopped."""
+    """Run work until it ends or is told to stop by a signal; what it opened is closed first. True: it was stopped."""
 
     async def main() -> bool:
         task = asyncio.current_task()
@@ -47,8 +49,15 @@ def until_stopped(work: Coroutine[Any, Any, None]) -> bool:
                 stopped = True
                 task.cancel()
 
+        def hang_up() -> None:
+            _leave_terminal()
+            stop()
+
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: who ignores it wants us to stay
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
         try:
             await work
         except asyncio.CancelledError:
@@ -60,6 +69,15 @@ def until_stopped(work: Coroutine[Any, Any, None]) -> bool:
         return stopped
 
     return asyncio.run(main())
+
+
+def _leave_terminal() -> None:
+    """Write nowhere from now on where a terminal was: it is gone, and a write would fail in the middle of the stop."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        if stat.S_ISCHR(os.fstat(output).st_mode):
+            os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 def _actionable(group: BaseExceptionGroup[BaseException]) -> ClarionError | None:

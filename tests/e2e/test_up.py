@@ -1,9 +1,13 @@
 """`clarion up` as a person and a program use it: start, publish, ask why, a process dies, Ctrl-C."""
 
+import fcntl
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,10 +42,14 @@ def without_kafka() -> dict[str, str]:
     return {name: value for name, value in child_environment({}).items() if name != "CLARION_KAFKA_BOOTSTRAP"}
 
 
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Up:
     """A running `clarion up` of this test's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, terminal: int | None = None) -> None:
         self.folder = folder
         self.ready_file = folder / "ready.json"
         self.log = folder / "up.log"
@@ -51,9 +59,12 @@ class Up:
                 *(sys.executable, "-m", "services.control", "up"),
                 *("--ephemeral", "--ports", "free", "--ready-file", str(self.ready_file)),
             ],
-            stdout=self._output,
+            stdin=terminal,
+            stdout=self._output if terminal is None else terminal,
             stderr=subprocess.STDOUT,
             env=without_kafka(),
+            start_new_session=terminal is not None,
+            preexec_fn=None if terminal is None else _take_terminal,  # noqa: PLW1509  # no threads here
         )
 
     def text(self) -> str:
@@ -175,6 +186,7 @@ def test_a_busy_port_is_named_with_what_to_do(up: Up) -> None:
     )
     assert found.returncode == 1
     assert f"{port} (ingest grpc)" in found.stderr
+    assert f"taken by process {up.addresses()['pids']['ingest']}: stop" in found.stderr
     assert "--ports free" in found.stderr
     assert found.stderr.count("\n") == 1
 
@@ -192,6 +204,40 @@ def test_ctrl_c_stops_everything_in_order_and_ends_with_0(tmp_path: Path) -> Non
     stops = [line.split()[0] for line in up.text().splitlines() if " stopped " in line]
     assert stops == ["ingest", "router", "sender", "sandbox"]
     assert up.text().rstrip().endswith("stopped")
+
+
+def test_what_was_started_ends_when_clarion_up_is_killed(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    try:
+        up.wait_until_ready()
+        pids = up.addresses()["pids"]
+        up.process.kill()
+        wait_until(lambda: not any(_runs(pid) for pid in pids.values()), deadline_s=60)
+    finally:
+        up.stop()
+
+
+def test_a_terminal_that_is_closed_stops_everything_and_ends_with_0(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    up = Up(tmp_path, terminal=theirs)
+    try:
+        os.close(theirs)
+        up.wait_until_ready()
+        pids = up.addresses()["pids"]
+        os.close(ours)
+        code = up.process.wait(timeout=60)
+    finally:
+        up.stop()
+    assert code == 0
+    assert not any(_runs(pid) for pid in pids.values())
+    assert not up.ready_file.exists()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _ready(address: str) -> bool:

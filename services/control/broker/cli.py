@@ -43,7 +43,7 @@ def start(
     if foreground:
         asyncio.run(_stay(settings, brokers, port, data, ephemeral))
     else:
-        asyncio.run(_start(settings, brokers, port, data, ephemeral))
+        asyncio.run(_start(settings, brokers, port, data, ephemeral, ours=False))
 
 
 @kafka_app.command()
@@ -82,7 +82,7 @@ def status(*, data: Data = None, as_json: Json = False) -> None:
 
 
 async def _start(
-    settings: BrokerSettings, brokers: int, port: int | None, data: Path | None, ephemeral: bool
+    settings: BrokerSettings, brokers: int, port: int | None, data: Path | None, ephemeral: bool, *, ours: bool
 ) -> Cluster:
     home = _home(settings, data)
     if found := cluster.attach(home):
@@ -96,6 +96,7 @@ async def _start(
         ephemeral=ephemeral,
         home=home,
         ports=tuple(range(first, first + brokers)),
+        ours=ours,
         console=Console(stderr=True),
     )
     typer.echo(f"Kafka {KAFKA_VERSION} ready at {started.bootstrap} in {perf_counter() - begun:.1f} s")
@@ -107,9 +108,9 @@ async def _stay(settings: BrokerSettings, brokers: int, port: int | None, data: 
     if found := cluster.attach(_home(settings, data)):
         raise ClarionError(f"Kafka is running already at {found.bootstrap}: stop it first")
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    started = await _start(settings, brokers, port, data, ephemeral)
+    started = await _start(settings, brokers, port, data, ephemeral, ours=True)
     try:
         while not stop.is_set():
             if not started.is_running():

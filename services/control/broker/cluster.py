@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
+from services.control.bound import bound
 from services.control.broker import archive, processes
 from services.control.broker.config import Node, jvm_options, properties
 from services.control.broker.home import (
@@ -58,9 +59,10 @@ class Status(Struct, frozen=True):
 class Cluster:
     """A running cluster; `start` makes one, `attach` finds one."""
 
-    def __init__(self, home: Path, record: Record) -> None:
+    def __init__(self, home: Path, record: Record, *, ours: bool = False) -> None:
         self._home = home
         self._record = record
+        self._ours = ours
 
     @property
     def bootstrap(self) -> str:
@@ -171,7 +173,7 @@ class Cluster:
         first = node.id == self._record.nodes[0].id
         extra = archive.options(self._record.java, self._record.classpath, folder) if first else ()
         command = self._java_command(folder, ("kafka.Kafka", str(folder / "server.properties")), extra)
-        pid, started = processes.spawn(command, folder / "console.log")
+        pid, started = processes.spawn(bound(command) if self._ours else command, folder / "console.log")
         born = Node(node.id, node.port, node.controller_port, pid, started)
         nodes = tuple(born if other.id == node.id else other for other in self._record.nodes)
         self._record = msgspec.structs.replace(self._record, nodes=nodes)
@@ -204,12 +206,13 @@ async def start(
     home: Path | None = None,
     ports: tuple[int, ...] | None = None,
     jvm: Jvm | None = None,
+    ours: bool = False,
     console: Console | None = None,
 ) -> Cluster:
     """Start a Kafka and return when it is ready.
 
     Without ports it takes free ones. Ephemeral data lies in a temporary folder that `stop` removes; kept data lies in
-    the home folder, which is the settings' own if none is given.
+    the home folder, which is the settings' own if none is given. A Kafka that is `ours` ends with this process.
     """
     settings = settings or BrokerSettings()
     console = console or Console(stderr=True)
@@ -222,7 +225,7 @@ async def start(
         async with locked(home):
             _refuse_running(home)
             _refuse_other_size(record.data, brokers)
-            cluster = Cluster(home, msgspec.structs.replace(record, nodes=_nodes(brokers, ports)))
+            cluster = Cluster(home, msgspec.structs.replace(record, nodes=_nodes(brokers, ports)), ours=ours)
             await cluster.launch()
     except BaseException:
         if temporary:
