@@ -78,7 +78,7 @@ def _shadowed(examined: Examined) -> Iterator[Mistake]:
             where = f"line {line.line if line else 1} of {by.document.path.rpartition('/')[2]}"
             message = f"rule {placed.rule.name} can never match: rule {by.rule.name} ({where}) takes all its events"
             yield placed.document.mistake(placed.keys, message)
-        if placed.rule.when is None and not placed.rule.continue_:
+        if placed.rule.when is None and not placed.rule.continue_ and not placed.guessed:
             for name in own:
                 taken.setdefault(name, placed)
 
@@ -94,7 +94,7 @@ def _never_closed(examined: Examined) -> Iterator[Mistake]:
         lifecycles = _lifecycles(examined, placed)
         for name in _types(placed, lasting):
             told[name] |= lifecycles
-            if "opened" in lifecycles:
+            if "opened" in lifecycles and not placed.guessed:
                 openers.setdefault(name, placed)
     for name, placed in sorted(openers.items()):
         if not told[name] & {"resolved", "cancelled"}:
@@ -103,7 +103,7 @@ def _never_closed(examined: Examined) -> Iterator[Mistake]:
 
 
 def _unused_templates(examined: Examined) -> Iterator[Mistake]:
-    if not examined.draft.whole("rules"):
+    if not examined.draft.rules_known:
         return
     used = {placed.rule.template for placed in examined.draft.rules}
     for template in examined.draft.templates:
@@ -113,7 +113,7 @@ def _unused_templates(examined: Examined) -> Iterator[Mistake]:
 
 def _unused_categories(examined: Examined) -> Iterator[Mistake]:
     categories = examined.draft.categories
-    if not examined.draft.whole("rules") or categories is None:
+    if not examined.draft.rules_known or categories is None:
         return
     used = {placed.rule.category for placed in examined.draft.rules}
     document = examined.draft.documents["categories.yaml"]

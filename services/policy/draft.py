@@ -1,6 +1,7 @@
 """The files of a policy, read and shaped, before anything is compared between them.
 
-Each rule and each cap is shaped by itself, so that a mistake in one does not hide the mistakes in the others.
+Each rule and each cap is shaped by itself, so that a mistake in one does not hide the mistakes in the others. One
+that has its shape but for unknown keys is checked further, in the sense that was probably meant.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,11 +31,12 @@ _PLACES: Final = (
 
 
 class PlacedRule(Struct, frozen=True):
-    """A rule and where it stands."""
+    """A rule and where it stands; `guessed` says that keys of it were unknown, so that it may mean something else."""
 
     document: Document
     keys: tuple[str | int, ...]
     rule: Rule
+    guessed: bool = False
 
     @property
     def place(self) -> str:
@@ -84,6 +86,11 @@ class Draft(Struct):
     def whole(self, kind: str) -> bool:
         """Whether everything of a kind (events, rules, caps) could be read."""
         return kind not in self.lost
+
+    @property
+    def rules_known(self) -> bool:
+        """Whether every rule could be read as it stands, so that what no rule does can be said."""
+        return self.whole("rules") and not any(placed.guessed for placed in self.rules)
 
 
 def draft(bundle: Bundle) -> Draft:
@@ -166,7 +173,7 @@ def _rules(found: Draft, document: Document) -> None:
         if rule is None:
             found.lost.add("rules")
         else:
-            found.rules.append(PlacedRule(document, keys, rule))
+            found.rules.append(PlacedRule(document, keys, rule, guessed=bool(mistakes)))
 
 
 def _template(found: Draft, document: Document) -> None:

@@ -258,15 +258,38 @@ class TemplateFile(Shape):
 
 
 def fit(shape: type[S], document: Document, at: Sequence[str | int] = ()) -> tuple[S | None, list[Mistake]]:
-    """Return the file, or the value at a place of it, as its shape, or why it is not one."""
+    """Return the file, or the value at a place of it, as its shape if it has one, and what is wrong with it.
+
+    Unknown keys alone do not keep a value from having its shape, so that the rest of it is checked too: a key stands
+    for the known one that was probably meant, or for nothing. The document is changed accordingly.
+    """
     node, there = document.find(at)
     if node is None or not there:
         return None, []
-    try:
-        return shape.model_validate(node.plain()), []
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True, include_input=True)
-        return None, [_mistake(shape, document, at, detail) for detail in details]
+    found: list[Mistake] = []
+    # Each turn leaves fewer unknown keys. What a misspelt key holds is seen only under its right name.
+    while True:
+        try:
+            return shape.model_validate(node.plain()), found
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=True, include_input=True)
+        unknown = [detail for detail in details if detail["type"] == "extra_forbidden"]
+        found += [_mistake(shape, document, at, detail) for detail in unknown or details]
+        if not any([_mend(shape, document, at, detail["loc"]) for detail in unknown]):
+            return None, found
+
+
+def _mend(shape: type[Shape], document: Document, at: Sequence[str | int], loc: Sequence[str | int]) -> bool:
+    """Put an unknown key right, or away; False if it is not there (any more)."""
+    *above, key = loc
+    name, node = str(key), document.find([*at, *above])[0]
+    if node is None or not isinstance(node.value, dict) or name not in node.value:
+        return False
+    value, place = node.value.pop(name), node.keys.pop(name)
+    meant = "" if name in LATER else nearest(name, _keys(shape, above))
+    if meant and meant not in node.value:
+        node.value[meant], node.keys[meant] = value, place
+    return True
 
 
 def _mistake(shape: type[Shape], document: Document, at: Sequence[str | int], detail: ErrorDetails) -> Mistake:

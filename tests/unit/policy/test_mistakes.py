@@ -16,7 +16,6 @@ TABLE = [
         "tenant: acme",
         "tenat: acme",
         [
-            "clarion.yaml:1:1: 'tenant' is missing",
             "clarion.yaml:1:1: tenat: unknown key 'tenat' (did you mean 'tenant'?)",
         ],
     ),
@@ -418,7 +417,6 @@ TABLE = [
         "what:",
         "waht:",
         [
-            "templates/order/en.yaml:1:1: 'what' is missing",
             "templates/order/en.yaml:2:1: waht: unknown key 'waht' (did you mean 'what'?)",
         ],
     ),
@@ -483,6 +481,55 @@ def test_all_mistakes_come_at_once_sorted_by_place() -> None:
         "rules/10.yaml:16:12: rules[1].class: 'markting' is not one of critical, transactional, informational, marketing (did you mean 'marketing'?)",
         "templates/order/en.yaml:2:11: what: 'data.cuont' is not in events/order.yaml (did you mean 'count'?)",
     ]
+
+
+def test_unknown_keys_hide_no_other_mistakes() -> None:
+    files = dict(policies.FILES)
+    files["clarion.yaml"] = (
+        files["clarion.yaml"].replace("tenant:", "tenat:").replace("category: news", "catgory: nwes")
+    )
+    files["caps.yaml"] = files["caps.yaml"].replace("window", "widow", 1).replace("channel: email", "category: ordr")
+    files["rules/10.yaml"] = (
+        files["rules/10.yaml"]
+        .replace("category: order", "categry: ordr\n    color: red")
+        .replace("data.count >= 1", "data.cuont >= 1")
+        .replace("material:", "mateial:")
+        .replace("previous.due_at", "previous.deu_at")
+    )
+    files["templates/order/en.yaml"] = (
+        files["templates/order/en.yaml"].replace("next:", "nxt:").replace("| time", "| tim")
+    )
+    assert said(Bundle({name: text.encode() for name, text in files.items()})) == [
+        "caps.yaml:2:56: caps[0].where.category: unknown category 'ordr' (did you mean 'order'?)",
+        "caps.yaml:2:73: caps[0].widow: unknown key 'widow' (did you mean 'window'?)",
+        "clarion.yaml:1:1: tenat: unknown key 'tenat' (did you mean 'tenant'?)",
+        "clarion.yaml:9:6: locks[0].catgory: unknown key 'catgory' (did you mean 'category'?)",
+        "clarion.yaml:9:15: locks[0].category: unknown category 'nwes' (did you mean 'news'?)",
+        "rules/10.yaml:5:41: rules[0].when: undefined field 'cuont' in data (did you mean 'count'?)",
+        "rules/10.yaml:7:5: rules[0].categry: unknown key 'categry' (did you mean 'category'?)",
+        "rules/10.yaml:7:14: rules[0].category: unknown category 'ordr' (did you mean 'order'?)",
+        "rules/10.yaml:8:5: rules[0].color: unknown key 'color'",
+        "rules/10.yaml:12:5: rules[0].mateial: unknown key 'mateial' (did you mean 'material'?)",
+        "rules/10.yaml:12:29: rules[0].material: undefined field 'deu_at' in previous (did you mean 'due_at'?)",
+        "templates/order/en.yaml:3:1: nxt: unknown key 'nxt' (did you mean 'next'?)",
+        "templates/order/en.yaml:3:45: next: unknown filter 'tim' (did you mean 'trim'?)",
+    ]
+
+
+def test_an_unknown_key_beside_the_one_that_was_meant_does_not_replace_it() -> None:
+    bundle = policies.changed("rules/10.yaml", "category: order", "category: order\n    categry: nothing")
+    assert said(bundle) == [
+        "rules/10.yaml:8:5: rules[0].categry: unknown key 'categry' (did you mean 'category'?)",
+    ]
+
+
+def test_a_rule_whose_meaning_is_guessed_makes_no_warnings() -> None:
+    bundle = policies.changed("rules/10.yaml", "when: event", "only_if: event")
+    report = check(bundle)
+    assert [str(mistake) for mistake in report.mistakes] == [
+        "rules/10.yaml:5:5: rules[0].only_if: unknown key 'only_if'"
+    ]
+    assert report.warnings == ()
 
 
 def test_two_mistakes_of_one_expression_are_both_said() -> None:
