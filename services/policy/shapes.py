@@ -275,7 +275,8 @@ def fit(shape: type[S], document: Document, at: Sequence[str | int] = ()) -> tup
             details = error.errors(include_url=False, include_context=True, include_input=True)
         unknown = [detail for detail in details if detail["type"] == "extra_forbidden"]
         found += [_mistake(shape, document, at, detail) for detail in unknown or details]
-        if not any([_mend(shape, document, at, detail["loc"]) for detail in unknown]):
+        mended = [_mend(shape, document, at, detail["loc"]) for detail in unknown]
+        if not any(mended):
             return None, found
 
 
