@@ -64,7 +64,7 @@ def tell(told: Story) -> str:
         events.setdefault(words.event_name(decision), []).append(decision)
     if len(events) == 1:
         return words.explain(told.decisions, told.feedback, told.zone)
-    lines = [words.summary(_telling(found), told.zone) for found in events.values()]
+    lines = [words.summary(_telling(found), told.feedback, told.zone) for found in events.values()]
     example = f"The whole story of one: clarion explain --customer {told.customer} --event {next(iter(events))}"
     return "\n".join([*lines, example])
 

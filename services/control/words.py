@@ -7,8 +7,10 @@ Every reason has exactly one phrase here, so the same thing is called the same e
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
+from services.control.fates import fate
 from services.control.records import DecisionRecord, FeedbackRecord
 from services.router.decision import ids
 from services.router.decision.model import (
@@ -137,21 +139,20 @@ def explain(decisions: Sequence[DecisionRecord], feedback: Sequence[FeedbackReco
     return "\n".join(lines)
 
 
-def summary(decision: DecisionRecord, zone: str) -> str:
+def summary(decision: DecisionRecord, feedback: Sequence[FeedbackRecord], zone: str) -> str:
     """Tell in one line what became of an event."""
     telling = Telling(zone, decision.decided)
     about = f" about {decision.subject}" if decision.subject else ""
-    return f"{telling.full(decision.decided)}  {event_name(decision)}{about}: {sentence(decision, zone)}"
+    return f"{telling.full(decision.decided)}  {event_name(decision)}{about}: {sentence(decision, feedback, zone)}"
 
 
-def sentence(decision: DecisionRecord, zone: str) -> str:
-    """Say the outcome and its reason as one sentence."""
+def sentence(decision: DecisionRecord, feedback: Sequence[FeedbackRecord], zone: str) -> str:
+    """Say what became of it and why as one sentence; of a message that was sent, what its sender found."""
     telling = Telling(zone, decision.decided)
     why = _why(decision, telling)
     match decision.outcome:
         case Outcome.SEND:
-            channels = " and ".join(decision.channels)
-            return f"SENT by {channels} at {telling.clock(decision.decided, exact=True)}: {why}."
+            return f"{fate(decision, feedback, why, partial(telling.clock, exact=True))}."
         case Outcome.HOLD:
             return f"WAITS until {telling.clock(decision.due)} ({telling.zone}): {why}."
         case _:

@@ -137,7 +137,7 @@ def _explanations(day: Day) -> list[str]:
         customer = by_id[decision.key.partition("|")[2]]
         whole = [each for each in day.decisions if each.key == decision.key and _same_event(each, decision)]
         findings = [each for each in day.feedback if each.decision_id == decision.decision_id]
-        lines.append(f"  Why?  {customer.name}, {title}: {words.sentence(decision, customer.timezone)}")
+        lines.append(f"  Why?  {customer.name}, {title}: {words.sentence(decision, findings, customer.timezone)}")
         lines += [f"      {line}" for line in words.explain(whole, findings, customer.timezone).splitlines()]
         lines.append("")
     return lines

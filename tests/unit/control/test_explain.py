@@ -28,7 +28,7 @@ def test_several_events_have_a_line_each_and_a_way_on() -> None:
     )
     duplicate = not_sent(Reason.DUPLICATE, Outcome.DUPLICATE, decision_id=b"\x08" * 20, rule="", customer="")
     assert tell(story(decision(), other, duplicate)).splitlines() == [
-        "2026-11-21 14:00:00.012  oms/4711 about order-4711: SENT by email at 14:00:00.012: nothing stood against it.",
+        "2026-11-21 14:00:00.012  oms/4711 about order-4711: SENT by email at 14:00:00.050: nothing stood against it.",
         "2026-11-21 15:00:00.000  oms/4712: NOT SENT (NO_ADDRESS): no address.",
         "The whole story of one: clarion explain --customer ana --event oms/4711",
     ]

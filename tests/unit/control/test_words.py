@@ -55,7 +55,7 @@ def test_a_cap_tells_what_was_used_when_and_when_it_is_free_again() -> None:
         ),
         "  -> SUPPRESSED CAP_REACHED, decided 14:00:00.012, decision aeaqcaib, partition 3 offset 8812",
     ]
-    assert words.sentence(capped, ZONE) == (
+    assert words.sentence(capped, [], ZONE) == (
         "NOT SENT (CAP_REACHED): email-a-day: 3 of 3 used in the last 24 h"
         " (09:00:00, 11:00:00, 2026-11-20 18:00:00); free again 18:00:00."
     )
@@ -81,7 +81,7 @@ def test_a_hold_and_its_later_revision_are_one_story() -> None:
         "  -> SEND by email (ALLOWED), decided 20:00:00.000, decision aeaqcaib, partition 3 offset 9000",
         "  -> accepted by smtp 20:00:00.030",
     ]
-    assert words.sentence(held, ZONE) == (
+    assert words.sentence(held, [], ZONE) == (
         "WAITS until 20:00:00 (Europe/Berlin): it is quiet time for the customer, 22:00 in Asia/Tokyo."
     )
 
@@ -91,14 +91,14 @@ def test_an_opt_out_names_the_preference_and_who_set_it() -> None:
         Reason.PREFERENCE_OFF,
         verdicts=(Verdict("email", Reason.PREFERENCE_OFF, "category", NOON - DAY),),
     )
-    assert words.sentence(off, ZONE) == (
+    assert words.sentence(off, [], ZONE) == (
         "NOT SENT (PREFERENCE_OFF): the customer does not want it (category = off (set by the customer 2026-11-20))."
     )
 
 
 def test_a_default_is_nobodys_wish() -> None:
     off = not_sent(Reason.PREFERENCE_OFF, verdicts=(Verdict("email", Reason.PREFERENCE_OFF, "category default"),))
-    assert words.sentence(off, ZONE) == (
+    assert words.sentence(off, [], ZONE) == (
         "NOT SENT (PREFERENCE_OFF): the customer does not want it (category default = off)."
     )
 
