@@ -58,7 +58,7 @@ def demo(console: Console, *, keep: bool) -> bool:
     good: list[bool] = []
 
     async def work() -> None:
-        good.append(await _demo(console, keep=keep))
+        await _demo(console, good.append, keep=keep)
 
     stopped = until_stopped(work())
     if stopped and not good:
@@ -66,7 +66,7 @@ def demo(console: Console, *, keep: bool) -> bool:
     return bool(good) and good[0]
 
 
-async def _demo(console: Console, *, keep: bool) -> bool:
+async def _demo(console: Console, tell: Callable[[bool], None], *, keep: bool) -> None:
     now = WallClock().now()
     people = customers(now)
     happenings = day(people, now)
@@ -88,12 +88,11 @@ async def _demo(console: Console, *, keep: bool) -> bool:
         await _wait(stack, len(happenings), console)
         evidence, taken = await _gather(stack)
         found = audit(evidence, WallClock().now(), grace=0)
-        good = _judge(console, people, happenings, refused, evidence, taken, found)
+        tell(_judge(console, people, happenings, refused, evidence, taken, found))
         if keep:
             console.print(f"\n  See the messages: {stack.addresses().sandbox_http}/   Ctrl-C stops everything.")
             await asyncio.Event().wait()
     console.print("  See the messages: `clarion demo --keep`, or `make up` and its page.", highlight=False)
-    return good
 
 
 @asynccontextmanager
