@@ -37,6 +37,33 @@ class _Repeats(logging.Filter):
         return True
 
 
+class _Known(logging.Filter):
+    """Shows what aiokafka says while it looks for a group's coordinator only where someone debugs.
+
+    Kafka makes the coordinators when the first group asks for one, and moves them when a broker ends: until then it
+    answers "ask again", which aiokafka logs as an error and then does. Who reads it at a healthy start looks for a
+    fault that is not there; a Kafka that stays away is told by what waits for it, and by /ready.
+    """
+
+    _SAYS = ("Group Coordinator Request failed", "Marking the coordinator dead")
+
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith(self._SAYS) or not self._passes(record):
+            return True
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return self._shown
+
+    @staticmethod
+    def _passes(record: logging.LogRecord) -> bool:
+        """Say whether the library tries again; what it gives up on is an error."""
+        args = record.args if isinstance(record.args, tuple) else ()
+        return all(getattr(each, "retriable", True) for each in args)
+
+
 def configure(service: str, level: str, form: str) -> None:
     """Send the log of this process to stderr; `form` is json or plain."""
 
@@ -64,3 +91,5 @@ def configure(service: str, level: str, form: str) -> None:
     handler.addFilter(_Repeats())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    coordinators = logging.getLogger("aiokafka.consumer.group_coordinator")
+    coordinators.filters[:] = [_Known(shown=level.lower() == "debug")]
