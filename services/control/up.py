@@ -126,7 +126,8 @@ def show(progress: Progress, console: Console) -> None:
             console.print(f"  {progress.what} ...", highlight=False, end="\r")
         return
     seconds = f"{progress.seconds:.1f} s" if progress.seconds else ""
-    console.print(f"  {progress.what:<22} {seconds:>7}   {escape(progress.detail)}", highlight=False, soft_wrap=True)
+    line = f"  {progress.what:<22} {seconds:>7}   {escape(progress.detail)}".rstrip()
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 async def put_demo_customers(stack: Stack, console: Console) -> None:

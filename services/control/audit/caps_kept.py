@@ -33,7 +33,7 @@ def caps_kept(evidence: Evidence) -> Promise:
             for scope in _scopes(cap, evidence, released):
                 looked_at += 1
                 broken += _exceeded(cap, scope, policy_hash)
-    return Promise("no cap is exceeded", looked_at, tuple(sorted(broken)))
+    return Promise("no cap is exceeded", looked_at, "counts of a cap", tuple(sorted(broken)))
 
 
 def _scopes(cap: Cap, evidence: Evidence, released: frozenset[bytes]) -> Iterator[list[_Counted]]:

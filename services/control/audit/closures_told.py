@@ -50,7 +50,7 @@ def closures_told(evidence: Evidence) -> Promise:
             looked_at += count > 0
             broken += _judge(decision, count)
         told[key] = _told_after(decision, count, failed)
-    return Promise("whoever was told that it broke was told that it is over", looked_at, tuple(sorted(broken)))
+    return Promise("whoever was told that it broke was told that it is over", looked_at, "ends", tuple(sorted(broken)))
 
 
 def _judge(decision: DecisionRecord, count: int) -> list[str]:

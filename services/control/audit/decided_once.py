@@ -36,7 +36,7 @@ def decided_once(evidence: Evidence, now: int) -> Promise:
             if last.due + OVERDUE < now:
                 broken.append(f"{about(last)} is held and {(now - last.due) // 1_000_000} s overdue")
     noted = (f"{waiting} held, not due yet",) if waiting else ()
-    return Promise("every accepted event is decided once", len(accepted), tuple(sorted(broken)), noted)
+    return Promise("every accepted event is decided once", len(accepted), "events", tuple(sorted(broken)), noted)
 
 
 def _accepted(evidence: Evidence) -> dict[Identity, str]:

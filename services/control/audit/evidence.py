@@ -53,10 +53,11 @@ class Evidence(Struct, frozen=True):
 
 
 class Promise(Struct, frozen=True):
-    """One promise: how many cases were looked at, and each that breaks it as one line."""
+    """One promise: how many cases were looked at, `of` what, and each that breaks it as one line."""
 
     says: str
     looked_at: int
+    of: str
     broken: tuple[str, ...] = ()
     noted: tuple[str, ...] = ()
 

@@ -44,7 +44,9 @@ def one_message(evidence: Evidence) -> Promise:
     broken += [f"send {short(each)} was decided {count} times" for each, count in decided.items() if count > 1]
     broken += [f"send {short(each)} has no decision" for each in sends.keys() - decided.keys()]
     broken += [f"the message {key} has no decision" for key in mails]
-    return Promise("every decision to send is one message", decided.total(), tuple(sorted(broken)), tuple(noted))
+    return Promise(
+        "every decision to send is one message", decided.total(), "messages", tuple(sorted(broken)), tuple(noted)
+    )
 
 
 def _judge(

@@ -31,7 +31,7 @@ def opt_outs_kept(evidence: Evidence, grace: int) -> Promise:
                 for profile in histories.between(decision.tenant, decision.customer, call - grace, call)
             ]
             broken += [f"{about(decision)} went by {channel}: {whys[0]}"] if all(whys) else []
-    return Promise("nothing goes to who opted out", looked_at, tuple(sorted(broken)))
+    return Promise("nothing goes to who opted out", looked_at, "messages", tuple(sorted(broken)))
 
 
 def _forbidden(profile: Profile | None, decision: DecisionRecord, channel: str, *, required: bool) -> str:

@@ -29,7 +29,7 @@ def quiet_kept(evidence: Evidence, grace: int) -> Promise:
         profiles = histories.between(decision.tenant, decision.customer, at - grace, at)
         if all(_is_quiet_for(profile, policy.defaults, at) for profile in profiles):
             broken.append(f"{about(decision)} went out in quiet hours")
-    return Promise("nothing goes out in quiet hours", looked_at, tuple(sorted(broken)))
+    return Promise("nothing goes out in quiet hours", looked_at, "messages", tuple(sorted(broken)))
 
 
 def _is_quiet_for(profile: Profile | None, defaults: Defaults, instant: int) -> bool:

@@ -51,7 +51,7 @@ def show_day(day: Day, console: Console) -> None:
         line(text)
     for promise in day.found.promises:
         mark = "holds " if promise.holds else "BROKEN"
-        line(f"  {mark}  {promise.says} ({promise.looked_at:,} looked at)")
+        line(f"  {mark}  {promise.says} ({promise.looked_at:,} {promise.of})")
         for note in promise.noted:
             line(f"          noted: {note}")
     line(f"  Checked: {verdict(day.found)}")
@@ -76,7 +76,7 @@ def _paragraphs(counts: Counts, day: Day) -> list[str]:
     door = ", ".join(sorted({refused.reason for refused in day.refused}))
     facts = {
         "New terms, everyone": (
-            f"{terms[Reason.ALLOWED]} sent, {terms[Reason.QUIET_HOURS]} wait for the morning,"
+            f"{terms[Reason.ALLOWED]} sent, {terms[Reason.QUIET_HOURS]} wait for the end of quiet time,"
             f" {terms[Reason.PREFERENCE_OFF]} opted out, {terms[Reason.NO_ADDRESS]} no address"
         ),
         "Offer, who asked for it": (
@@ -85,7 +85,7 @@ def _paragraphs(counts: Counts, day: Day) -> list[str]:
         ),
         "Order errors": (
             f"{order[Reason.ALLOWED]} sent, {order[Reason.CAP_REACHED]} capped (email-a-day),"
-            f" {order[Reason.QUIET_HOURS]} wait for the morning, {order[Reason.PREFERENCE_OFF]} opted out"
+            f" {order[Reason.QUIET_HOURS]} wait for the end of quiet time, {order[Reason.PREFERENCE_OFF]} opted out"
         ),
         f"Flicker {FLICKER}": (
             f"nobody was affected, nobody was told ({counts[Kind.FLICKER_OPENED][Reason.NO_RULE]} x NO_RULE,"

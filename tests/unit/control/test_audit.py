@@ -320,7 +320,7 @@ def test_who_was_told_and_not_told_of_the_end_is_found(reason: Reason) -> None:
 def test_something_stronger_may_stand_against_a_closure(reason: Reason) -> None:
     ended = outage(suppressed, Lifecycle.CANCELLED, 2, reason=reason)
     assert closures_told(sound(decisions=(OPENED, ended))) == Promise(
-        "whoever was told that it broke was told that it is over", looked_at=1
+        "whoever was told that it broke was told that it is over", looked_at=1, of="ends"
     )
 
 
