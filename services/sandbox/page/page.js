@@ -22,6 +22,8 @@ const KINDS = {
   answer_twice: ["Answer twice", "Takes the message, and gives its answer twice."],
 };
 
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone; // the browser's, in which all times are shown
+
 const $ = (id) => document.getElementById(id);
 const state = { shown: PAGE, messages: [], chosen: null, tab: "html", whole: null, newest: null, basis: "" };
 
@@ -102,7 +104,7 @@ function showList(answer) {
   $("empty").hidden = !empty || filtered();
   $("nothing").hidden = !empty || !filtered();
   $("more").hidden = answer.before === null;
-  $("summary").textContent = empty ? "" : `${plural(answer.total, "message", "messages")}${filtered() ? " found" : ""}, newest first`;
+  $("summary").textContent = empty ? "" : `${plural(answer.total, "message", "messages")}${filtered() ? " found" : ""}, newest first · times of ${ZONE}`;
   mark();
 }
 
@@ -169,7 +171,7 @@ function showMessage(message, read) {
   $("subject").textContent = message.subject || "(no subject)";
   $("from").textContent = message.headers.find(([name]) => name.toLowerCase() === "from")?.[1] || message.from;
   $("recipients").textContent = message.to.join(", ") + (message.customer ? ` (customer ${message.customer})` : "");
-  $("received").textContent = `${new Date(message.receive_time).toLocaleString()} · number ${message.number} · ${plural(message.size, "byte", "bytes")}`;
+  $("received").textContent = `${new Date(message.receive_time).toLocaleString([], { timeZoneName: "short" })} · number ${message.number} · ${plural(message.size, "byte", "bytes")}`;
   badge($("answer"), message);
   $("reply").textContent = message.reply || "connection closed without an answer";
   $("raw").href = `/v1/messages/${message.number}/raw`;
@@ -387,4 +389,5 @@ showKind();
 await refresh();
 const linked = /^#(\d+)$/.exec(location.hash);
 if (linked) open(Number(linked[1]), { read: true });
+else if (state.chosen === null && state.messages.length) open(state.messages[0].number);
 setInterval(() => document.hidden || refresh(), REFRESH_MS);
