@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.common.lifecycle import CannotListenError
+
 
 def routes(missing: Callable[[], list[str]]) -> list[Route]:
     """Return the three routes; `missing` names what the process still waits for (empty: ready)."""
@@ -55,7 +57,7 @@ class HttpServer(uvicorn.Server):
         yield
 
     async def serve_until(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then finish what is under way; raise OSError when the port is taken."""
+        """Serve until `stop` is set, then finish what is under way; raise CannotListenError when the port is taken."""
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._serve_or_raise())
             stopping = tasks.create_task(stop.wait())
@@ -67,8 +69,7 @@ class HttpServer(uvicorn.Server):
         try:
             await self.serve()
         except SystemExit as error:  # uvicorn's way to say that it could not bind
-            message = f"can't listen on {self.config.host}:{self.config.port}"
-            raise OSError(message) from error
+            raise CannotListenError(f"{self.config.host}:{self.config.port}") from error
 
 
 async def serve_health(host: str, port: int, missing: Callable[[], list[str]], stop: asyncio.Event) -> None:

@@ -15,6 +15,14 @@ import uvloop
 from services.common import logs
 from services.common.settings import CommonSettings
 
+
+class CannotListenError(OSError):
+    """A server cannot listen where its settings say, as when another program does: for a person to mend."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"can't listen on {address}: does another program?")
+
+
 Service = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -34,13 +42,17 @@ def run(name: str, settings: CommonSettings, service: Service) -> None:
 
     try:
         uvloop.run(main())
-    except Exception as error:
-        log.exception("failed", reason=_first_cause(error))
+    except Exception as error:  # whatever it is, it is told here, once
+        cause = _first_cause(error)
+        if isinstance(cause, CannotListenError):
+            log.error("failed", reason=str(cause))  # noqa: TRY400  # a traceback says nothing about a taken port
+        else:
+            log.exception("failed", reason=f"{type(cause).__name__}: {cause}")
         sys.exit(1)
     sys.exit(0)
 
 
-def _first_cause(error: BaseException) -> str:
+def _first_cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    return error

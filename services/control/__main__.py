@@ -31,6 +31,20 @@ COMMANDS = {
     "sandbox": ("commands:sandbox", "Run the pretend providers and their page."),
 }
 
+# What pydantic calls a mistake, and how a person is told.
+_PLAIN = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be one of {expected}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "path_type": "must be a path",
+}
 _SERVICES = frozenset({"ingest", "router", "sender", "sandbox"})
 
 
@@ -94,9 +108,21 @@ def _load(name: str) -> Any:
 
 
 def _mistakes(error: Any) -> str:
-    return "; ".join(
-        f"{'_'.join(('clarion', *map(str, mistake['loc']))).upper()} {mistake['msg']}" for mistake in error.errors()
-    )
+    """Say each mistake with the name of its setting, in words of ours: pydantic's are for programmers."""
+    return "; ".join(_mistake(each) for each in error.errors())
+
+
+def _mistake(mistake: Any) -> str:
+    limits = mistake.get("ctx", {})
+    if not mistake["loc"]:  # a rule about several settings, which names them
+        return str(limits.get("error", mistake["msg"]))
+    name = str(mistake["loc"][0])
+    says = _PLAIN.get(mistake["type"])
+    return f"{_variable(name)} {says.format(**limits) if says else mistake['msg']}"
+
+
+def _variable(name: str) -> str:
+    return name if name.isupper() else f"CLARION_{name.upper()}"
 
 
 def _fail(text: str, code: int) -> None:

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.clock import WallClock
 from services.common.health import serve_health
+from services.common.lifecycle import CannotListenError
 from services.common.tables import Table
 from services.common.topics import Topics
 from services.ingest.grpc_door import SERVICES, GrpcDoor
@@ -87,7 +88,7 @@ async def serve(settings: IngestSettings, stop: asyncio.Event) -> None:
 
 
 def _server(settings: IngestSettings, door: GrpcDoor) -> tuple[grpc.aio.Server, grpc_health.HealthServicer]:
-    """Build the gRPC server; raise RuntimeError when the port is taken."""
+    """Build the gRPC server; raise CannotListenError when the port is taken."""
     server = grpc.aio.server(
         options=(("grpc.max_receive_message_length", MAX_CALL_BYTES), ("grpc.so_reuseport", 0)),
         maximum_concurrent_rpcs=settings.ingest_concurrency,
@@ -97,7 +98,10 @@ def _server(settings: IngestSettings, door: GrpcDoor) -> tuple[grpc.aio.Server, 
     add_HealthServicer_to_server(serving, server)
     if settings.ingest_reflection:
         reflection.enable_server_reflection((*SERVICES, HEALTH, reflection.SERVICE_NAME), server)
-    server.add_insecure_port(settings.grpc_address)
+    try:
+        server.add_insecure_port(settings.grpc_address)
+    except RuntimeError:  # gRPC's only word for it
+        raise CannotListenError(settings.grpc_address) from None
     return server, serving
 
 

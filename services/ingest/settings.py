@@ -33,7 +33,16 @@ class IngestSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _on_this_machine(self) -> Self:
-        if self.bind != "localhost" and not ip_address(self.bind).is_loopback:
-            message = "the doors have no credentials yet and must not listen beyond this machine: CLARION_BIND"
+        if not _is_this_machine(self.bind):
+            message = (
+                "CLARION_BIND must be an address of this machine, such as 127.0.0.1: the doors have no credentials yet"
+            )
             raise ValueError(message)
         return self
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -14,6 +14,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.common.clock import Clock, iso
+from services.common.lifecycle import CannotListenError
 from services.sandbox import mail, metrics
 from services.sandbox.faults import Fault, FaultKind, Faults
 from services.sandbox.message import Answer, Message
@@ -50,10 +51,13 @@ class SmtpServer:
         self._failure: OSError | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen, and return the address; raise OSError when the port is taken."""
+        """Listen, and return the address; raise CannotListenError when the port is taken."""
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's: it quotes what clients send
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, host, port, backlog=512)
+        try:
+            self._server = await loop.create_server(self._connection, host, port, backlog=512)
+        except OSError as error:
+            raise CannotListenError(f"{host}:{port}") from error
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address
 

@@ -1,6 +1,7 @@
 """The command line as a person meets it: help, wrong usage, errors in one line."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,11 +63,44 @@ def test_a_kafka_that_does_not_answer_is_one_line() -> None:
     assert found.stderr == ("clarion: Kafka does not answer at 127.0.0.1:1: start it, or set CLARION_KAFKA_BOOTSTRAP\n")
 
 
-def test_a_wrong_setting_is_named() -> None:
-    found = clarion("settings", environment={"CLARION_PARTITIONS": "many"})
-    assert found.returncode == 2
-    assert found.stderr.startswith("clarion: a setting is wrong: CLARION_PARTITIONS ")
-    assert found.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("CLARION_PARTITIONS", "many", "CLARION_PARTITIONS must be a whole number"),
+        ("CLARION_PARTITIONS", "0", "CLARION_PARTITIONS must be at least 1"),
+        ("CLARION_SMTP_PORT", "70000", "CLARION_SMTP_PORT must be at most 65535"),
+        ("CLARION_SENDER_TIMEOUT_S", "0", "CLARION_SENDER_TIMEOUT_S must be above 0.0"),
+        ("CLARION_INGEST_REFLECTION", "maybe", "CLARION_INGEST_REFLECTION must be true or false"),
+        ("CLARION_SMTP_SECURITY", "some", "CLARION_SMTP_SECURITY must be one of 'none', 'starttls' or 'tls'"),
+        (
+            "CLARION_BIND",
+            "0.0.0.0",
+            "CLARION_BIND must be an address of this machine, such as 127.0.0.1: the doors have no credentials yet",
+        ),
+        (
+            "CLARION_BIND",
+            "somewhere",
+            "CLARION_BIND must be an address of this machine, such as 127.0.0.1: the doors have no credentials yet",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_one_plain_sentence(name: str, value: str, says: str) -> None:
+    found = clarion("settings", environment={name: value})
+    assert (found.returncode, found.stderr) == (2, f"clarion: a setting is wrong: {says}\n")
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for name in ("CLARION_SANDBOX_HTTP_PORT", "CLARION_SANDBOX_SMTP_PORT"):
+            free = {"CLARION_SANDBOX_HTTP_PORT": "0", "CLARION_SANDBOX_SMTP_PORT": "0"}
+            found = clarion("sandbox", environment={**free, name: port})
+            assert found.returncode == 1
+            (failed,) = [json.loads(line) for line in found.stderr.splitlines() if "failed" in line]
+            assert failed["reason"] == f"can't listen on 127.0.0.1:{port}: does another program?"
+            assert "exception" not in failed
 
 
 def test_settings_show_what_is_set_and_what_it_means() -> None:
