@@ -69,7 +69,7 @@ def _event(line: bytes) -> event_pb2.Event | Mistakes:
         try:
             if take is None:
                 near = difflib.get_close_matches(key, _KEYS, 1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
+                hint = _MEANT.get(key) or (f" (did you mean {near[0]}?)" if near else "")
                 raise _WrongValueError(f"is not a key of an event{hint}")  # noqa: TRY301  # one place for all mistakes
             take(event, raw)
         except _WrongValueError as wrong:
@@ -176,6 +176,11 @@ def _version(_: event_pb2.Event, raw: msgspec.Raw) -> None:
         raise _WrongValueError('must be "1.0"')
 
 
+# Keys that people write though an event has none like them.
+_MEANT = dict.fromkeys(
+    ("customer", "customers", "recipient", "recipients", "to"),
+    ': an event names its customer as "audience": {"customers": [ID]}',
+)
 _KEYS: Mapping[str, Set] = {
     "specversion": _version,
     "id": _texts("id"),

@@ -20,6 +20,7 @@ from clarion.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
 from services.control.errors import ClarionError
 from services.control.event_lines import CustomerLine, EventLine, Mistake, Mistakes, read_customers, read_events
 from services.control.lanes import Batch, spread
+from services.control.line_words import as_in_the_line
 
 __all__ = ["Refused", "Report", "publish", "put_customers", "read_customers", "read_events"]
 
@@ -186,7 +187,8 @@ def _settle(
         else:
             refused = result.refused
             mistakes = tuple(
-                Mistake(refused.reason, violation.field, violation.description) for violation in refused.violations
+                Mistake(refused.reason, *as_in_the_line(violation.field, violation.description))
+                for violation in refused.violations
             )
             report.refuse(line, mistakes or (Mistake(refused.reason, "", refused.message),))
     return waiting, why
@@ -221,7 +223,7 @@ def _mistakes(error: grpc.aio.AioRpcError) -> Mistakes:
             reason = info.reason
         elif packed.Unpack(request):
             mistakes += [
-                Mistake(violation.reason or reason, violation.field, violation.description)
+                Mistake(violation.reason or reason, *as_in_the_line(violation.field, violation.description))
                 for violation in request.field_violations
             ]
     return tuple(mistakes) or (Mistake(reason, "", str(error.details())),)

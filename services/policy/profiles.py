@@ -160,6 +160,9 @@ class _Profile(_Part):
     ) = None
 
 
+PROFILE_KEYS = tuple(_Profile.model_fields)
+
+
 def violations(patch_json: bytes) -> tuple[tuple[str, str], ...]:
     """Return what is wrong with a merge patch as (field, why), without any value of it; () when it can be taken."""
     if len(patch_json) > PATCH_LIMIT:
