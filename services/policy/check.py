@@ -21,6 +21,8 @@ _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 def check(bundle: Bundle) -> Report:
     """Find everything that is wrong with a policy, and everything that is probably not meant."""
+    if not bundle.files:  # another folder was meant: what all it lacks would only hide that
+        return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
     return Report(tuple(examined.mistakes), tuple(warnings))

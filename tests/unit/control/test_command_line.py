@@ -141,6 +141,14 @@ def test_a_policy_with_a_mistake_ends_with_1_and_names_the_place(tmp_path: Path)
     assert "Traceback" not in refused.stderr
 
 
+def test_a_folder_without_a_policy_is_one_mistake(tmp_path: Path) -> None:
+    found = clarion("policy", "check", str(tmp_path))
+    assert (found.returncode, found.stdout.splitlines()) == (
+        1,
+        ["clarion.yaml:1:1: no policy here: clarion.yaml is missing", "1 mistake, no warnings in no files"],
+    )
+
+
 def test_a_folder_that_is_not_there_is_one_line() -> None:
     found = clarion("policy", "check", "/nowhere")
     assert (found.returncode, found.stderr) == (1, "clarion: /nowhere is not a folder\n")
