@@ -26,4 +26,6 @@ class WallClock:
 
 def iso(instant: int) -> str:
     """Return an instant as RFC 3339 in UTC with microseconds."""
-    return datetime.fromtimestamp(instant / 1_000_000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, micros = divmod(instant, 1_000_000)  # a float would round the last microseconds of a far year up
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

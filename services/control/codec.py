@@ -128,7 +128,7 @@ def profile_timezone(value: bytes) -> str:
 
 def accepted_event(record: Record, default_tenant: str) -> AcceptedEvent:
     """Return the identity of an event record in CloudEvents binary mode."""
-    headers = {name.lower(): value.decode(errors="replace") for name, value in record.headers}
+    headers = {name.lower(): (value or b"").decode(errors="replace") for name, value in record.headers}
     return AcceptedEvent(
         tenant=headers.get("ce_tenant") or default_tenant,
         source=headers.get("ce_source", ""),

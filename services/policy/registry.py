@@ -21,6 +21,7 @@ class Registry:
         self.refused: dict[str, str] = {}
         self._bundles: dict[tuple[str, str], Bundle] = {}
         self._active: dict[str, Policy] = {}
+        self._wanted: dict[str, str] = {}
         self._templates: dict[tuple[str, str], Templates] = {}
 
     def take(self, key: bytes, value: bytes | None) -> None:
@@ -33,9 +34,17 @@ class Registry:
         except DecodeError as error:
             self.refused[key.decode(errors="replace")] = str(error)
             return
+        tenant = key.decode(errors="replace").partition("|")[0]
+        if record.tenant != tenant:
+            self.refused[tenant] = f"a record under the key of {tenant} speaks for another tenant"
+            return
         match record:
             case StoredBundle():
                 self._bundles[record.tenant, record.hash] = Bundle.from_files(record.files)
+                # Compaction can leave an activation before the bundle that it names.
+                active = self._active.get(record.tenant)
+                if self._wanted.get(record.tenant) == record.hash and (active is None or active.hash != record.hash):
+                    self._activate(Activation(record.tenant, record.hash, "", 0))
             case Activation():
                 self._activate(record)
 
@@ -55,6 +64,7 @@ class Registry:
         return found
 
     def _activate(self, record: Activation) -> None:
+        self._wanted[record.tenant] = record.hash
         bundle = self._bundles.get((record.tenant, record.hash))
         if bundle is None:
             self.refused[record.tenant] = f"the bundle {record.hash} is not there"
@@ -73,3 +83,4 @@ class Registry:
             self._templates.pop((tenant, policy_hash), None)
         else:
             self._active.pop(tenant, None)
+            self._wanted.pop(tenant, None)

@@ -25,10 +25,11 @@ from services.policy.words import CHANNELS
 
 __all__ = ["Content", "PolicyError", "RenderError", "Templates", "compile_templates"]
 
-INPUT_LIMIT: Final = 10_000
-LIST_LIMIT: Final = 1_000
+# What the doors let in must be fit to be rendered: an event has at most 64 KiB, nested 32 deep.
+INPUT_LIMIT: Final = 65_536
+LIST_LIMIT: Final = 32_768
 OUTPUT_LIMIT: Final = 20_000
-_DEPTH_LIMIT: Final = 16
+_DEPTH_LIMIT: Final = 34
 _BLANKS: Final = "\n\t\u00a0"
 # The order in which a reader wants them: the fact, what it means for him, what comes next, what we say to it.
 _BODY: Final = ("what", "why", "impact", "next", "apology")

@@ -15,6 +15,8 @@ from services.router.deciding import Pass
 from services.router.settings import RouterSettings
 from services.router.state import State
 
+POLICY_SECONDS = 0.2
+
 
 class Deciding:
     """The business of one partition of the router (a processor's handler)."""
@@ -67,6 +69,9 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
     )
 
     async def make_handler(partition: int, store: Store, committer: Committer) -> Handler:
+        # Without any policy nothing can be decided: events wait in their topic until there is one.
+        while not registry.tenants():  # noqa: ASYNC110  # the registry is pure and knows no events
+            await asyncio.sleep(POLICY_SECONDS)
         return Deciding(partition, State(store.items()), committer, topics, registry, settings.tenant)
 
     processor = Processor(

@@ -5,6 +5,7 @@ Events are CloudEvents in binary mode; whoever wrote them, everything is checked
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -36,6 +37,8 @@ _LIMITS = {
 }
 _JSON_TYPES = ("", "application/json")
 _T = TypeVar("_T")
+_WHOLE = re.compile("-?[0-9]{1,20}")
+_LAST_INSTANT = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
@@ -66,7 +69,7 @@ def event(record: Record, default_tenant: str) -> Event:
     """Read an event; raise PoisonError when it is none, or one for an audience that is not one named customer."""
     if record.value is None:
         raise PoisonError("the event has no data")
-    size = len(record.value) + sum(len(value) for _, value in record.headers)
+    size = len(record.value) + sum(len(value or b"") for _, value in record.headers)
     if size > identifiers.MAX_EVENT_BYTES:
         raise PoisonError(f"the event has {size} bytes; the limit is 64 KiB ({identifiers.MAX_EVENT_BYTES} bytes)")
     headers = _headers(record)
@@ -119,7 +122,11 @@ def change(record: Record) -> ChangeInput:
             patch = None
         case _:
             raise PoisonError("a change without a kind")
-    accepted = message.accept_time.ToMicroseconds() if message.HasField("accept_time") else record.timestamp
+    accepted = record.timestamp
+    if message.HasField("accept_time"):
+        # The sum of its parts, which no value can make fail, as the library's own conversion does.
+        said = message.accept_time.seconds * 1_000_000 + message.accept_time.nanos // 1_000
+        accepted = said if 0 <= said <= record.timestamp + FUTURE_MICROSECONDS else record.timestamp
     return ChangeInput(message.tenant, message.customer, patch, message.author, accepted)
 
 
@@ -156,7 +163,7 @@ def feedback(record: Record) -> FeedbackRecord:
 
 def _headers(record: Record) -> dict[str, str]:
     try:
-        return {name.lower(): value.decode() for name, value in record.headers}
+        return {name.lower(): value.decode() for name, value in record.headers if value is not None}
     except UnicodeDecodeError as error:
         raise PoisonError("a header is not UTF-8") from error
 
@@ -224,10 +231,9 @@ def _integer(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(f"ce_{name}")
     if text is None:
         return None
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise PoisonError(f"the header ce_{name} is not a whole number") from error
+    if not _WHOLE.fullmatch(text):
+        raise PoisonError(f"the header ce_{name} is not a whole number")
+    number = int(text)
     if not -(2**63) <= number < 2**63:
         raise PoisonError(f"the header ce_{name} has more than 64 bits")
     return number
@@ -244,7 +250,10 @@ def _time(headers: Mapping[str, str], name: str) -> int | None:
     if instant.tzinfo is None:
         raise PoisonError(f"the header ce_{name} has no zone")
     passed = instant - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    micros = (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    if not 0 <= micros <= _LAST_INSTANT:
+        raise PoisonError(f"the header ce_{name} must be an instant from 1970 to 9999")
+    return micros
 
 
 def _content_hash(

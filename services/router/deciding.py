@@ -7,8 +7,11 @@ Nothing here waits for anything; what a pass takes it decides.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import structlog
+
+from services.common.dead_letters import dead_letter, short_key
 from services.common.partitions import partition_of
-from services.common.processor.ports import Batch, Record, Write
+from services.common.processor.ports import MAX_RECORD_BYTES, Batch, Record, Write
 from services.common.topics import Topics
 from services.policy.changes import changed
 from services.policy.profiles import to_profile
@@ -32,9 +35,14 @@ from services.router.decision.model import (
 from services.router.state import State, identity_key
 from services.router.timers import CustomerKey
 
+_log = structlog.get_logger()
+
 MAX_DUE = 500
 IDENTITY_BUDGET = 1_000
 MAX_PROFILE_BYTES = 65_536
+# What a customer wants is never refused for the size of what else is known of him.
+WISHES = frozenset({"preferences", "suppressed", "consents", "snoozed_until", "quiet_hours", "channels", "digest"})
+LOOK_AGAIN = 60_000_000
 FORWARDED = "clarion-forwarded"
 
 
@@ -82,12 +90,23 @@ class Pass:
         self.outputs.append(self._pass_record())
 
     def _take(self, record: Record, name: str, work: Callable[[Record], None]) -> None:
+        """Take one record; whatever it makes fail, the pass goes on: state changes after everything else went well.
+
+        One record must not stop a partition, so a failure of our own makes a dead letter too, and is counted.
+        """
         try:
             work(record)
         except codec.PoisonError as error:
-            self._give_up(record, name, Reason.POISON, str(error))
-            if name == "events":
-                self._record_error(record, None, Reason.POISON, str(error))
+            self._refuse(record, name, str(error))
+        except Exception as error:  # noqa: BLE001  # see above
+            metrics.FAILURES.inc()
+            _log.error("record failed", topic=record.topic, offset=record.offset, reason=type(error).__name__)
+            self._refuse(record, name, f"could not be decided: {type(error).__name__}")
+
+    def _refuse(self, record: Record, name: str, detail: str) -> None:
+        self._give_up(record, name, Reason.POISON, detail)
+        if name == "events":
+            self._record_error(record, None, Reason.POISON, detail)
 
     # --- changes and feedback ---
 
@@ -100,13 +119,13 @@ class Pass:
         else:
             before = self._state.document(change.tenant, change.customer)
             document = changed(before, change.patch, change.accepted, change.author)
-        if len(records.encode_document(document)) > MAX_PROFILE_BYTES:
-            raise codec.PoisonError(f"the profile would take more than {MAX_PROFILE_BYTES} bytes")
-        profile = to_profile(change.customer, document)
+        wishes = change.patch is None or change.patch.keys() <= WISHES
+        limit = MAX_PROFILE_BYTES * (2 if wishes else 1)
+        if len(records.encode_document(document)) > limit:
+            raise codec.PoisonError(f"the profile would take more than {limit} bytes")
+        value = records.profile(change.tenant, to_profile(change.customer, document))
         self._state.put_document(change.tenant, change.customer, document)
-        self._write(
-            self._topics.profiles, _key(change.tenant, change.customer), records.profile(change.tenant, profile)
-        )
+        self._write(self._topics.profiles, _key(change.tenant, change.customer), value)
 
     def _feedback(self, record: Record) -> None:
         feedback = codec.feedback(record)
@@ -131,10 +150,16 @@ class Pass:
         policy = self._known.active(tenant)
         if policy is None:
             # Without a policy nothing can be decided; the hold waits for one.
-            self._state.timers.set(self._now + 60_000_000, key)
+            self._state.timers.set(self._now + LOOK_AGAIN, key)
             return
-        self._timers.extend(due)
-        self._apply(DueInput(frozenset(due)), policy, customer, -1)
+        try:
+            self._apply(DueInput(frozenset(due)), policy, customer, -1)
+        except Exception as error:  # noqa: BLE001  # one customer's hold must not stop a partition: it waits, counted
+            metrics.FAILURES.inc()
+            _log.error("hold failed", reason=type(error).__name__)
+            self._state.timers.set(self._now + LOOK_AGAIN, key)
+        else:
+            self._timers.extend(due)
 
     # --- events ---
 
@@ -175,40 +200,54 @@ class Pass:
     # --- what comes out ---
 
     def _apply(
-        self, input: EventInput | DueInput | FeedbackInput, policy: Policy, customer: Customer, offset: int
+        self,
+        input: EventInput | DueInput | FeedbackInput,
+        policy: Policy,
+        customer: Customer,
+        offset: int,
     ) -> Result:
-        self._in_force[customer.tenant] = policy.hash
+        """Decide, make all records of it, and only then take it over."""
         result = decide(input, policy, prune(customer, policy, self._now), self._now)
-        self._state.put(customer, result.customer)
         key = _key(customer.tenant, customer.id)
+        writes = []
         for decision in result.decisions:
-            self._record(decision, customer.tenant, key, offset)
+            value = records.decision(decision, self._batch.number, offset, customer.tenant)
+            writes.append(Write(self._topics.decisions, key, value))
             if decision.sends:
-                self._send(decision, policy, customer.profile, key)
+                writes += self._sends(decision, policy, customer.profile, key)
+        changes = self._state.changes_of(customer, result.customer)
+        values = [*(write.value for write in writes), *changes.values()]
+        largest = max((len(value) for value in values if value is not None), default=0)
+        if largest > MAX_RECORD_BYTES:
+            raise codec.PoisonError(f"what comes of it would be a record of {largest} bytes")
+        self._in_force[customer.tenant] = policy.hash
+        self.outputs += writes
+        self._state.put(customer, result.customer, changes)
+        for decision in result.decisions:
+            self._count(decision)
         return result
 
-    def _record(self, decision: Decision, tenant: str, key: bytes, offset: int) -> None:
+    def _count(self, decision: Decision) -> None:
         metrics.DECISIONS[decision.outcome, decision.reason].inc()
-        value = records.decision(decision, self._batch.number, offset, tenant)
-        self._write(self._topics.decisions, key, value)
+        for one in decision.sends:
+            if decision.rule is not None:
+                metrics.SENDS[one.channel, records.LANES[decision.rule.message_class]].inc()
 
-    def _send(self, decision: Decision, policy: Policy, profile: Profile | None, key: bytes) -> None:
+    def _sends(self, decision: Decision, policy: Policy, profile: Profile | None, key: bytes) -> list[Write]:
         rule = decision.rule
         required = rule is not None and policy.categories[rule.category].required
         locale = profile.locale if profile and profile.locale else policy.defaults.locale
         zone = profile.timezone if profile and profile.timezone else policy.defaults.timezone
-        for one in decision.sends:
-            lane, value = records.send(decision, one, required, zone, locale)
-            metrics.SENDS[one.channel, lane].inc()
-            self._write(self._topics.sends(one.channel, lane), key, value)
+        made = ((one.channel, *records.send(decision, one, required, zone, locale)) for one in decision.sends)
+        return [Write(self._topics.sends(channel, lane), key, value) for channel, lane, value in made]
 
     def _write(self, topic: str, key: bytes, value: bytes) -> None:
         self.outputs.append(Write(topic, key, value))
 
     def _give_up(self, record: Record, name: str, reason: Reason, detail: str) -> None:
         metrics.DEAD_LETTERS[name].inc()
-        letter = records.dead_letter(record, reason.name, detail, self._now)
-        self._write(self._topics.dead_letters, (record.key or b"")[: records.DEAD_LETTER_KEY_BYTES], letter)
+        letter = dead_letter(record, "router", reason.name, detail, self._now)
+        self._write(self._topics.dead_letters, short_key(record.key), letter)
 
     def _record_error(self, record: Record, event: Event | None, reason: Reason, detail: str) -> None:
         decision = Decision(
@@ -225,10 +264,12 @@ class Pass:
             detail=detail,
         )
         if event is None:
-            key, tenant = (record.key or b"")[: records.DEAD_LETTER_KEY_BYTES], ""
+            key, tenant = short_key(record.key), ""
         else:
             key, tenant = _key(event.tenant, event.customers[0]), event.tenant
-        self._record(decision, tenant, key, record.offset)
+        value = records.decision(decision, self._batch.number, record.offset, tenant)
+        self._write(self._topics.decisions, key, value)
+        self._count(decision)
 
     def _pass_record(self) -> Write:
         batch = self._batch

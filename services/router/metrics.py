@@ -41,6 +41,7 @@ _decisions = Counter("clarion_router_decisions_total", "Decision revisions by ho
 _sends = Counter("clarion_router_sends_total", "Sends made.", ["channel", "lane"])
 _dead_letters = Counter("clarion_router_dead_letters_total", "Inputs nobody could use.", ["input"])
 FORWARDED = Counter("clarion_router_forwarded_total", "Events found on a partition that was not theirs.")
+FAILURES = Counter("clarion_router_failures_total", "Records and holds that our own code failed on.")
 HOLDS = Gauge("clarion_router_holds", "Decisions that wait.")
 DECIDE_LATENCY = Histogram(
     "clarion_router_accepted_to_decided_seconds",

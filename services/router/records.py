@@ -1,6 +1,6 @@
 """Values -> wire: the records that the router writes.
 
-Decisions, sends, profiles, dead letters and pass records; no address ever gets into a send.
+Decisions, sends, profiles and pass records; no address ever gets into a send.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.v1 import control_pb2, decision_pb2, event_pb2, profile_pb2, send_pb2
+from clarion.v1 import decision_pb2, event_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.router.decision.model import (
     Decision,
@@ -22,8 +22,6 @@ from services.router.decision.model import (
 )
 
 ENGINE_VERSION = "1"
-DEAD_LETTER_BYTES = 131_072
-DEAD_LETTER_KEY_BYTES = 1_024
 LANES = {
     MessageClass.CRITICAL: "urgent",
     MessageClass.TRANSACTIONAL: "normal",
@@ -239,30 +237,6 @@ def _window(value: Window) -> profile_pb2.TimeWindow:
 
 def _clock_time(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def dead_letter(record: Record, reason: str, detail: str, now: int) -> bytes:
-    """Return the dead letter of a record: whole, but for what is beyond 128 KiB."""
-    value = record.value or b""
-    message = control_pb2.DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        reason=reason,
-        detail=detail,
-        key=(record.key or b"")[:DEAD_LETTER_BYTES],
-        value=value[:DEAD_LETTER_BYTES],
-        truncated=len(value) > DEAD_LETTER_BYTES,
-        time_us=now,
-        service="router",
-    )
-    kept = 0
-    for name, header in record.headers:
-        kept += len(header or b"")
-        if kept > DEAD_LETTER_BYTES:
-            break
-        message.headers.add(name=name, value=header or b"")
-    return message.SerializeToString()
 
 
 def pass_record(

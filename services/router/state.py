@@ -7,7 +7,8 @@ The state lives as long as its handler: when a commit is unclear both are thrown
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -89,20 +90,31 @@ class State:
         self._customers[tenant, customer] = msgspec.structs.replace(before, profile=to_profile(customer, document))
         self.changes[_key(tenant, customer, PROFILE, b"")] = _encode(document)
 
-    def put(self, before: Customer, after: Customer) -> None:
-        """Take a customer as the core left him; only what differs becomes a record."""
-        self._customers[after.tenant, after.id] = after
+    def changes_of(self, before: Customer, after: Customer) -> dict[bytes, bytes | None]:
+        """Return the records that differ between two states of a customer; nothing is taken over yet."""
+        changes: dict[bytes, bytes | None] = {}
         if after.admissions is not before.admissions:
-            self._diff(after, ADMISSION, _admissions(before), _admissions(after))
+            known, grown = len(before.admissions), len(after.admissions)
+            if grown > known and all(map(operator.is_, before.admissions, after.admissions)):
+                _diff(changes, after, ADMISSION, {}, _admissions(after.admissions[known:]))
+            else:
+                _diff(changes, after, ADMISSION, _admissions(before.admissions), _admissions(after.admissions))
         if after.subjects is not before.subjects:
-            self._diff(after, SUBJECT, _subjects(before), _subjects(after))
+            _diff(changes, after, SUBJECT, _subjects(before), _subjects(after))
         if after.holds is not before.holds:
-            self._diff(after, HOLD, _holds(before), _holds(after))
+            _diff(changes, after, HOLD, _holds(before), _holds(after))
+        if after.opens is not before.opens:
+            _diff(changes, after, OPEN, _opens(before), _opens(after))
+        return changes
+
+    def put(self, before: Customer, after: Customer, changes: Mapping[bytes, bytes | None]) -> None:
+        """Take a customer as the core left him, with the records that differ (see `changes_of`)."""
+        self._customers[after.tenant, after.id] = after
+        self.changes.update(changes)
+        if after.holds is not before.holds:
             self.holds += len(after.holds) - len(before.holds)
             for hold in after.holds:
                 self.timers.set(hold.due, (after.tenant, after.id))
-        if after.opens is not before.opens:
-            self._diff(after, OPEN, _opens(before), _opens(after))
 
     def take_changes(self) -> list[Change]:
         """Take what has changed since the last call, as changelog records."""
@@ -110,17 +122,11 @@ class State:
         self.changes = {}
         return changes
 
-    def _diff(self, of: Customer, kind: bytes, before: Mapping[bytes, Struct], after: Mapping[bytes, Struct]) -> None:
-        for name, value in after.items():
-            if before.get(name) is not value:
-                self.changes[_key(of.tenant, of.id, kind, name)] = _encode(value)
-        for name in before:
-            if name not in after:
-                self.changes[_key(of.tenant, of.id, kind, name)] = None
-
     def _load(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         found: dict[CustomerKey, _Parts] = {}
         for key, value in items:
+            if key.count(b"|") < 3:  # noqa: PLR2004  # tenant|customer|kind|id
+                raise ValueError(f"the state has a record that is not ours: key {key[:80]!r}")
             tenant, customer, kind, _ = key.split(b"|", 3)
             if kind == IDENTITY:
                 identity = _decode_identity(value)
@@ -141,7 +147,7 @@ class State:
                 case b"open":
                     parts.opens.append(_decode_open(value))
                 case _:
-                    raise ValueError(f"the state has a record of an unknown kind: {kind!r}")
+                    raise ValueError(f"the state has a record of an unknown kind: key {key[:80]!r}")
         heapq.heapify(self._identity_ages)
         for (tenant_name, customer_name), parts in found.items():
             self._assemble(tenant_name, customer_name, parts)
@@ -178,21 +184,41 @@ def _key(tenant: str, customer: str, kind: bytes, name: bytes) -> bytes:
     return b"|".join((tenant.encode(), customer.encode(), kind, name))
 
 
-def _admissions(customer: Customer) -> dict[bytes, Struct]:
-    return {b"%s-%d" % (a.decision_id.hex().encode(), a.step): a for a in customer.admissions}
+def _diff(
+    changes: dict[bytes, bytes | None],
+    of: Customer,
+    kind: bytes,
+    before: Mapping[Any, Struct],
+    after: Mapping[Any, Struct],
+) -> None:
+    for name, value in after.items():
+        if before.get(name) is not value:
+            changes[_key(of.tenant, of.id, kind, _NAMES[kind](value))] = _encode(value)
+    for name, value in before.items():
+        if name not in after:
+            changes[_key(of.tenant, of.id, kind, _NAMES[kind](value))] = None
 
 
-def _subjects(customer: Customer) -> dict[bytes, Struct]:
-    return {_subject_id(source, subject): value for (source, subject), value in customer.subjects.items()}
+def _admissions(admissions: Iterable[Admission]) -> dict[Any, Struct]:
+    return {(a.decision_id, a.step): a for a in admissions}
 
 
-def _subject_id(source: str, subject: str) -> bytes:
-    return b"%d:%s|%s" % (len(source), source.encode(), subject.encode())
+def _subjects(customer: Customer) -> dict[Any, Struct]:
+    return {**customer.subjects}
 
 
-def _holds(customer: Customer) -> dict[bytes, Struct]:
-    return {hold.decision_id.hex().encode(): hold for hold in customer.holds}
+def _holds(customer: Customer) -> dict[Any, Struct]:
+    return {hold.decision_id: hold for hold in customer.holds}
 
 
-def _opens(customer: Customer) -> dict[bytes, Struct]:
-    return {one.send_id.hex().encode(): one for one in customer.opens}
+def _opens(customer: Customer) -> dict[Any, Struct]:
+    return {one.send_id: one for one in customer.opens}
+
+
+# How a record of each kind is named within its customer; names are made only of what is written.
+_NAMES: dict[bytes, Callable[[Any], bytes]] = {
+    ADMISSION: lambda a: b"%s-%d" % (a.decision_id.hex().encode(), a.step),
+    SUBJECT: lambda s: b"%d:%s|%s" % (len(s.source), s.source.encode(), s.subject.encode()),
+    HOLD: lambda hold: bytes(hold.decision_id.hex(), "ascii"),
+    OPEN: lambda one: bytes(one.send_id.hex(), "ascii"),
+}

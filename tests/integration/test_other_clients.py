@@ -34,6 +34,15 @@ def by_confluent(bootstrap: str, topic: str, records: list[tuple[bytes | None, b
     assert producer.flush(30) == 0
 
 
+def by_confluent_compressed(bootstrap: str, topic: str, records: list[tuple[bytes | None, bytes, Headers]]) -> None:
+    """Write with each compression in turn, as producers elsewhere are set up."""
+    for number, compression in enumerate(("gzip", "snappy", "lz4", "zstd")):
+        producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, "compression.type": compression})
+        for key, value, headers in records[number::4]:
+            producer.produce(topic, value, key, headers=dict[str, str | bytes | None](headers))
+        assert producer.flush(30) == 0
+
+
 def by_kcat(bootstrap: str, topic: str, records: list[tuple[bytes | None, bytes, Headers]]) -> None:
     """Write one record for each run of kcat; without a key that is any partition too."""
     for key, value, headers in records:
@@ -79,7 +88,9 @@ def told(decision: DecisionRecord) -> DecisionRecord:
 
 
 @pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "without key"])
-@pytest.mark.parametrize("produce", [by_confluent, by_kcat], ids=["confluent", "kcat"])
+@pytest.mark.parametrize(
+    "produce", [by_confluent, by_confluent_compressed, by_kcat], ids=["confluent", "compressed", "kcat"]
+)
 async def test_events_of_other_clients_are_decided_as_those_over_grpc(
     kafka: str, topics: Topics, tmp_path: Path, produce: Produce, *, keyed: bool
 ) -> None:

@@ -15,10 +15,19 @@ from aiokafka.errors import KafkaError
 from services.common.clock import Clock
 from services.common.processor.errors import CommitUnclearError, FencedError, StuckLogError
 from services.common.processor.metrics import ProcessorMetrics
-from services.common.processor.ports import Batch, Change, Handler, HandlerFactory, Plan, Record, Write
+from services.common.processor.ports import (
+    MAX_RECORD_BYTES,
+    Batch,
+    Change,
+    Handler,
+    HandlerFactory,
+    Plan,
+    Record,
+    Write,
+)
 from services.common.processor.restore import restore
 from services.common.processor.store import POSITION_KEY, MemoryStore, Position
-from services.common.processor.transaction import MAX_RECORD_BYTES, Transactions
+from services.common.processor.transaction import Transactions
 
 IDLE_SECONDS = 0.5
 REOPEN_SECONDS = 1.0

@@ -9,7 +9,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
-Headers = tuple[tuple[str, bytes], ...]
+# Below the topics' max.message.bytes, with room for the header of a batch.
+MAX_RECORD_BYTES = 786_432
+
+# Kafka allows a header without a value.
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Record(Struct, frozen=True, gc=False):

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidProducerEpoch,
     KafkaError,
     OutOfOrderSequenceNumber,
@@ -26,10 +27,10 @@ from services.common.processor.ports import Write
 COMMIT_SECONDS = 12.0
 START_SECONDS = 20.0
 STOP_SECONDS = 2.0
-MAX_RECORD_BYTES = 262_144
 
 _FENCED = (ProducerFenced, InvalidProducerEpoch)
-_FAILED = (KafkaError, TimeoutError, OutOfOrderSequenceNumber, TransactionalIdAuthorizationFailed)
+# IllegalOperation is what aiokafka says when its own state was changed by a fence; it is no KafkaError.
+_FAILED = (KafkaError, TimeoutError, OutOfOrderSequenceNumber, TransactionalIdAuthorizationFailed, IllegalOperation)
 
 
 class Transactions:

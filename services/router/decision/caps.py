@@ -18,6 +18,10 @@ from services.router.decision.model import Admission, Cap, CapFinding, MessageCl
 _time = attrgetter("time")
 
 
+# How many of the newest counted admissions a finding tells, if the limit is lower: a record must stay small.
+_SHOWN = 20
+
+
 def check(case: Case, allowed: Allowed) -> Blocked | None:
     """Check 12 for one channel of the plan."""
     first: Cap | None = None
@@ -115,7 +119,8 @@ def _find(cap: Cap, case: Case, channel: str) -> CapFinding:
     blocked = used >= limit and not exempt
     # The cap admits again when so many have left the window that fewer than the limit are in it.
     next_free = times[used - limit] + cap.window if blocked and limit > 0 else 0
-    return CapFinding(cap.name, channel, used, limit, cap.window, blocked, next_free, times, exempt)
+    shown = times[-max(limit, _SHOWN) :]
+    return CapFinding(cap.name, channel, used, limit, cap.window, blocked, next_free, shown, exempt)
 
 
 def _counts(cap: Cap, a: Admission, case: Case, channel: str) -> bool:

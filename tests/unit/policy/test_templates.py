@@ -1,5 +1,6 @@
 """From template to text: no holes, no injection, no runaway."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -199,9 +200,9 @@ def test_the_zone_of_the_tenant_serves_who_has_none() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        {"order": "x" * 20_000},
-        {"items": [{"name": "x"}] * 2_000},
-        {"order": {"a": {"a": {"a": [[[[[[[[[[[[[1]]]]]]]]]]]]]}}}},
+        {"order": "x" * 70_000},
+        {"items": [{"name": "x"}] * 40_000},
+        {"order": json.loads("[" * 40 + "]" * 40)},
     ],
 )
 def test_what_goes_in_is_bounded(data: dict[str, Any]) -> None:

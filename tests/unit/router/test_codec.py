@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from clarion.v1 import profile_pb2
 from services.common.processor.ports import Record
 from services.router import codec
 from services.router.decision.model import Lifecycle, Severity
@@ -60,6 +61,20 @@ def test_the_default_tenant_is_for_events_that_name_none() -> None:
     assert codec.event(record(ce_tenant=None), "northwind").tenant == "northwind"
 
 
+def test_a_header_without_value_is_no_header() -> None:
+    given = record()
+    more = msgspec.structs.replace(given, headers=(*given.headers, ("ce_time", None)))
+    assert codec.event(more, "").time == APPENDED
+
+
+@pytest.mark.parametrize("seconds", [-1, 2**62, 253_402_300_800])
+def test_an_absurd_acceptance_of_a_change_is_that_of_the_broker(seconds: int) -> None:
+    change = profile_pb2.Change(tenant="northwind", customer="ana", merge_patch=b"{}")
+    change.accept_time.seconds = seconds
+    given = Record("changes", 3, 7, APPENDED, b"northwind|ana", change.SerializeToString())
+    assert codec.change(given).accepted == APPENDED
+
+
 def test_header_names_are_taken_in_any_case() -> None:
     given = record()
     shouted = msgspec.structs.replace(given, headers=tuple((name.upper(), value) for name, value in given.headers))
@@ -105,7 +120,10 @@ def test_other_content_has_another_hash(change: dict[str, str]) -> None:
         ({"ce_lifecycle": "begun"}, "ce_lifecycle is none of point, opened"),
         ({"ce_severity": "bad"}, "ce_severity is none of"),
         ({"ce_sequence": "one"}, "not a whole number"),
+        ({"ce_sequence": "1_000"}, "not a whole number"),
         ({"ce_sequence": str(2**63)}, "64 bits"),
+        ({"ce_expirytime": "9999-12-31T23:59:59-14:00"}, "from 1970 to 9999"),
+        ({"ce_time": "0001-01-01T00:00:00+14:00"}, "from 1970 to 9999"),
         ({"ce_time": "yesterday"}, "ce_time is not an RFC 3339 time"),
         ({"ce_time": "2026-01-01T00:00:00"}, "ce_time has no zone"),
         ({"content__type": "text/plain"}, "application/json"),

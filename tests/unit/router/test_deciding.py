@@ -2,15 +2,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import pytest
 
 from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.partitions import partition_of
 from services.common.processor.ports import Batch, Record, Write
 from services.common.topics import Topics
+from services.router import deciding
 from services.router.deciding import Pass
-from services.router.decision.model import HOUR, Policy
+from services.router.decision.model import HOUR, Policy, Scope
 from services.router.state import State
-from tests.builders import NOON, category, event_type, policy, quiet, rule
+from tests.builders import NOON, category, condition, event_type, policy, quiet, rule
 
 TOPICS = Topics(partitions=4)
 ANA = b"northwind|ana"
@@ -177,6 +179,44 @@ def test_a_profile_that_grows_too_large_is_refused_and_the_old_one_stays() -> No
     assert TOPICS.profiles not in written
     assert len(written[TOPICS.dead_letters]) == 1
     assert decided(written[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_a_failure_of_our_own_costs_one_event_and_leaves_no_trace_of_it_in_the_state() -> None:
+    def fail(_: Scope) -> bool:
+        raise ZeroDivisionError
+
+    plan = rule(plan=msgspec.structs.replace(rule().plan, channels=("email",)))
+    broken = msgspec.structs.replace(plan, when=condition(lambda scope: scope.event.id == "bad" and fail(scope)))
+    subject = Router(policy(broken, plan))
+    subject.take(subject.change(PROFILE))
+    written = subject.take(subject.event("bad"), subject.event("good"))
+    assert decided(written[TOPICS.decisions]) == [("ERROR", "POISON"), ("SEND", "ALLOWED")]
+    assert len(written[TOPICS.dead_letters]) == 1
+    again = subject.take(subject.event("bad"))
+    assert decided(again[TOPICS.decisions]) == [("ERROR", "POISON")], "it occupies no identity"
+
+
+def test_what_would_make_too_large_a_record_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE))
+    monkeypatch.setattr(deciding, "MAX_RECORD_BYTES", 100)
+    written = subject.take(subject.event("e1"))
+    monkeypatch.undo()
+    assert decided(written[TOPICS.decisions]) == [("ERROR", "POISON")]
+    assert TOPICS.sends("email", "normal") not in written
+    assert decided(subject.take(subject.event("e1"))[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_an_opt_out_is_never_too_large() -> None:
+    subject = router()
+    notes = {f"note{number}": "x" * 900 for number in range(71)}
+    assert TOPICS.dead_letters not in subject.take(subject.change({**PROFILE, "attributes": notes}))
+    full = subject.take(subject.change({"attributes": {"one_more": "x" * 900, "and_more": "x" * 900}}))
+    assert len(full[TOPICS.dead_letters]) == 1
+    wishes = [{"category": "outage", "value": "off"}]
+    written = subject.take(subject.change({"preferences": wishes * 1}), subject.event("e1"))
+    assert TOPICS.dead_letters not in written
+    assert decided(written[TOPICS.decisions]) == [("SUPPRESSED", "PREFERENCE_OFF")]
 
 
 def test_a_change_that_no_door_would_take_is_a_dead_letter() -> None:

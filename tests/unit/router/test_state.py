@@ -11,6 +11,10 @@ def stored(state: State) -> dict[bytes, bytes]:
     return {change.key: change.value for change in state.take_changes() if change.value is not None}
 
 
+def take(state: State, before: Customer, after: Customer) -> None:
+    state.put(before, after, state.changes_of(before, after))
+
+
 def lived() -> Customer:
     """Someone with an admission, a subject, a hold and an open step."""
     world = World(policy(caps=(cap(limit=5),), defaults={"quiet_hours": quiet()}))
@@ -25,7 +29,7 @@ def lived() -> Customer:
 def test_what_was_put_is_there_again_after_a_restart() -> None:
     before = State(())
     customer = lived()
-    before.put(Customer("northwind", "ana"), customer)
+    take(before, Customer("northwind", "ana"), customer)
     after = State(stored(before).items())
     assert after.customer("northwind", "ana") == customer
     assert after.timers.next_due() == customer.holds[0].due
@@ -34,9 +38,9 @@ def test_what_was_put_is_there_again_after_a_restart() -> None:
 def test_only_what_changed_is_written() -> None:
     state = State(())
     customer = lived()
-    state.put(Customer("northwind", "ana"), customer)
+    take(state, Customer("northwind", "ana"), customer)
     state.take_changes()
-    state.put(customer, replace(customer, holds=()))
+    take(state, customer, replace(customer, holds=()))
     assert [(change.key.split(b"|")[2], change.value) for change in state.take_changes()] == [(b"hold", None)]
 
 
@@ -75,8 +79,8 @@ def test_a_record_of_an_unknown_kind_is_not_passed_over() -> None:
 def test_a_hold_that_was_released_leaves_a_timer_behind_that_does_nothing() -> None:
     state = State(())
     customer = lived()
-    state.put(Customer("northwind", "ana"), customer)
-    state.put(customer, replace(customer, holds=()))
+    take(state, Customer("northwind", "ana"), customer)
+    take(state, customer, replace(customer, holds=()))
     assert state.timers.take_due(NOON + 48 * HOUR, 10) == [("northwind", "ana")]
     assert state.timers.next_due() is None
     assert state.holds == 0
