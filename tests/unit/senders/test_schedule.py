@@ -1,4 +1,9 @@
+from collections.abc import Callable
+
+import pytest
+
 from services.senders import ledger
+from services.senders.due import Due
 from services.senders.ledger import Intent, Waiting
 from services.senders.schedule import Schedule, in_order
 from services.senders.send import Send
@@ -49,8 +54,7 @@ def test_no_more_are_taken_than_asked_for() -> None:
 
 def test_first_tries_of_a_customer_go_in_order_of_decision() -> None:
     made = schedule(waiting(2, due=START - 1), waiting(1))
-    assert taken(made) == [1]
-    assert taken(made) == [2]
+    assert taken(made) == [1, 2]
 
 
 def test_lines_of_different_lanes_and_customers_are_their_own() -> None:
@@ -132,8 +136,82 @@ def test_a_send_that_was_put_back_is_first_in_line_again() -> None:
     made.wait(waiting(2))
     made.wait(waiting(1, due=START + 1))
     assert taken(made) == []
-    assert taken(made, START + 1) == [1]
-    assert taken(made, START + 1) == [2]
+    assert taken(made, START + 1) == [1, 2]
+
+
+def test_those_held_by_a_call_go_on_together_and_in_order_when_it_ends() -> None:
+    made = schedule(*(waiting(number, attempt=1) for number in (2, 3)), waiting(4), waiting(5))
+    sent = start(made, 1)
+    assert taken(made) == []
+    made.end(sent)
+    assert made.next_due() is not None
+    assert taken(made) == [2, 3, 4, 5]
+
+
+def test_a_send_that_waits_for_two_ends_waits_for_both() -> None:
+    made = schedule(waiting(1, due=START + HOUR, attempt=1), waiting(3, after=send_id(1)))
+    sent = start(made, 2)
+    assert taken(made) == []
+    made.end(sent)
+    assert taken(made) == []
+    made.end(send(1))
+    assert taken(made) == [3]
+
+
+def test_a_held_send_is_taken_when_it_expires_though_the_call_goes_on() -> None:
+    made = schedule(waiting(2, expires=START + 9), waiting(3, expires=START + 9))
+    start(made, 1)
+    assert taken(made) == []
+    assert made.next_due() == START + 9
+    assert taken(made, START + 9) == [2, 3]
+
+
+MANY = 4000
+
+
+def one_subject(number: int) -> Waiting:
+    return waiting(number, after=send_id(number - 1))
+
+
+def one_customer(number: int) -> Waiting:
+    return waiting(number)
+
+
+def retries(number: int) -> Waiting:
+    return waiting(number, attempt=1)
+
+
+@pytest.mark.parametrize("kind", [one_subject, one_customer, retries])
+@pytest.mark.parametrize("slow", [False, True])
+def test_the_work_grows_with_the_sends_and_no_faster(
+    kind: Callable[[int], Waiting], slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushes = 0
+    put = Due.put
+
+    def counted(self: Due, lane: str, instant: int, position: int, send_id: bytes) -> None:
+        nonlocal pushes
+        pushes += 1
+        put(self, lane, instant, position, send_id)
+
+    monkeypatch.setattr(Due, "put", counted)
+    made, largest = schedule(*map(kind, range(1, MANY + 1)), ended=frozenset({0})), 0
+    ends = []
+    while len(made):
+        entries = made.take(START, 16)
+        assert entries
+        for entry in entries:
+            assert isinstance(entry, Waiting)
+            made.start(ledger.intend(entry, "smtp", b"", START))
+        if slow:
+            assert made.take(START, 16) == []
+        for entry in entries:
+            made.end(entry.send)
+            ends.append(entry.position)
+        largest = max(largest, made.entries)
+    assert ends == list(range(1, MANY + 1))
+    assert largest <= 3 * MANY
+    assert pushes <= 5 * MANY
 
 
 def test_an_orphan_is_judged_after_its_grace_and_blocks_only_its_subject() -> None:
