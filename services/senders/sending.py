@@ -22,7 +22,7 @@ from services.senders.ledger import Entry, Finding, Intent, Open, Parked, Result
 from services.senders.message import Message
 from services.senders.outcome import Kind, Outcome, Reason
 from services.senders.schedule import Schedule, in_order
-from services.senders.send import Send
+from services.senders.send import Recipient, Send
 
 SECOND = 1_000_000
 FRESH = 3 * SECOND
@@ -193,11 +193,18 @@ class Sending:
         objection = recheck.objection(send, recipient)
         if objection is not None or recipient is None:
             return objection or Outcome(Kind.SUPPRESSED, Reason.NO_ADDRESS)
-        letter = self._desk.content.letter(send, recipient)
-        if isinstance(letter, Outcome):
-            return letter
-        message = self._desk.channel.compose(letter)
+        message = self._compose(send, recipient)
         return message if isinstance(message, Outcome) else (message, codec.content_hash(message.content))
+
+    def _compose(self, send: Send, recipient: Recipient) -> Message | Outcome:
+        """Make the message; whatever that raises ends this one send."""
+        try:
+            letter = self._desk.content.letter(send, recipient)
+            return letter if isinstance(letter, Outcome) else self._desk.channel.compose(letter)
+        except Exception as error:  # noqa: BLE001  # data can break a template or a library in ways nobody foresees
+            # The process would meet this send again after every restart; the error's text could hold personal data.
+            self._log.warning("send can't be rendered", send=codec.name(send.send_id), error=type(error).__name__)
+            return Outcome(Kind.REJECTED, Reason.RENDER_ERROR)
 
     def _conclude(self, following: Entry, finding: Finding) -> None:
         """Note what became of a try."""

@@ -1,17 +1,33 @@
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from google.protobuf.json_format import SerializeToJsonError
+from structlog.testing import capture_logs
 
 from clarion.v1 import control_pb2, feedback_pb2
 from services.common.clock import iso
 from services.common.processor.ports import Batch
 from services.senders import codec, sending
 from services.senders.ledger import Intent, Parked, Result, Waiting
-from services.senders.outcome import Kind
-from services.senders.send import Choice, Recipient, Wish
+from services.senders.message import Letter, Message
+from services.senders.outcome import Kind, Outcome
+from services.senders.send import Choice, Recipient, Send, Wish
 from services.senders.sending import Sending
-from tests.support.sending import HOUR, SECOND, START, TOPICS, Answer, CrashError, Outside, send, send_id
+from tests.support.sending import (
+    HOUR,
+    SECOND,
+    START,
+    TOPICS,
+    Answer,
+    CrashError,
+    Outside,
+    Provider,
+    Writer,
+    send,
+    send_id,
+)
 from tests.support.waiting import wait_until_async
 
 URGENT = TOPICS.sends("email", "urgent")
@@ -353,6 +369,40 @@ async def test_a_send_that_nobody_can_read_becomes_a_dead_letter(value: bytes | 
     assert letter.service == "sender-email"
     assert outside.provider.accepted == [name(1)]
     assert outside.ledger.positions == {URGENT: 2}
+
+
+def content_is_broken(outside: Outside) -> None:
+    class Broken(Writer):
+        def letter(self, send: Send, recipient: Recipient) -> Letter | Outcome:
+            if send.template == "broken":
+                raise SerializeToJsonError("private")
+            return super().letter(send, recipient)
+
+    outside.writer = Broken()
+
+
+def composing_is_broken(outside: Outside) -> None:
+    class Broken(Provider):
+        def compose(self, letter: Letter) -> Message | Outcome:
+            if letter.headline == "broken":
+                raise OverflowError("private")
+            return super().compose(letter)
+
+    outside.provider = Broken(outside.clock)
+
+
+@pytest.mark.parametrize("break_it", [content_is_broken, composing_is_broken])
+async def test_a_send_on_which_rendering_breaks_ends_and_the_others_go(break_it: Callable[[Outside], None]) -> None:
+    outside = Outside()
+    break_it(outside)
+    outside.put(send(1, template="broken"), send(2))
+    with capture_logs() as logs:
+        await outside.run()
+    assert findings(outside, 1) == [("REJECTED", "RENDER_ERROR", False)]
+    assert findings(outside, 2) == [("ACCEPTED", "TAKEN", False)]
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert warning["error"] in {"SerializeToJsonError", "OverflowError"}
+    assert "private" not in str(logs)
 
 
 async def test_a_send_for_another_channel_becomes_a_dead_letter() -> None:
