@@ -5,6 +5,7 @@ R6: after anything unclear the handler is thrown away and made anew from the sto
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ from services.common.processor.transaction import Transactions
 IDLE_SECONDS = 0.5
 REOPEN_SECONDS = 1.0
 FENCED_SECONDS = 12.0
+SLOW_SECONDS = 0.5
+SMALLEST_PASS = 16
 
 Records = dict[str, list[Record]]
 
@@ -61,6 +64,7 @@ class Partition:
         self._transactions: Transactions | None = None
         self._given_up = asyncio.Event()
         self._in_pass = False
+        self._limit = plan.max_records
         self._inputs = [TopicPartition(wanted.topic, number) for wanted in plan.inputs]
         self._to_the_end = [TopicPartition(wanted.topic, number) for wanted in plan.inputs if wanted.to_the_end]
         self._log = structlog.get_logger().bind(partition=number)
@@ -155,10 +159,16 @@ class Partition:
 
     async def _process(self, handler: Handler, records: Records) -> None:
         self._in_pass = True
+        busy = time.thread_time()
         try:
             await handler.process(self._batch(records))
         finally:
             self._in_pass = False
+        # Heartbeats and health share the event loop: passes that keep it busy for long get shorter, others longer again.
+        if time.thread_time() - busy > SLOW_SECONDS:
+            self._limit = max(SMALLEST_PASS, self._limit // 2)
+        else:
+            self._limit = min(self._plan.max_records, self._limit * 2)
         self._metrics.passes.inc()
         self._metrics.records.inc(sum(map(len, records.values())))
 
@@ -193,7 +203,6 @@ class Partition:
 
     def _portions(self, fetched: Records) -> Iterable[Records]:
         """Split what was fetched so that no pass takes too much; inputs that are read to the end go first."""
-        limit = self._plan.max_records
         first = {tail.topic for tail in self._to_the_end}
         ordered = [
             (topic, record)
@@ -204,7 +213,7 @@ class Partition:
         size = count = 0
         for topic, record in ordered:
             length = len(record.value or b"")
-            if count and (count >= limit or size + length > self._plan.max_bytes):
+            if count and (count >= self._limit or size + length > self._plan.max_bytes):
                 yield portion
                 portion, size, count = {}, 0, 0
             portion.setdefault(topic, []).append(record)
