@@ -59,6 +59,8 @@ class Schedule:
     def wait(self, entry: Waiting) -> None:
         """Put a send in, or back, to be taken when it is due."""
         self._settle(entry.send)
+        if entry.send.send_id not in self._open:
+            self._wake_followers(entry.send)  # they gave a grace to one who is known now, and who may expire sooner
         self._open[entry.send.send_id] = entry
         if entry.attempt == 0:
             insort(self._lines.setdefault(_line(entry.send), []), (entry.position, entry.send.send_id))
@@ -80,8 +82,7 @@ class Schedule:
         self._settle(send)
         self._open.pop(send.send_id, None)
         self._ended_now.add(send.send_id)
-        for send_id in sorted(self._after.pop(send.send_id, ())):
-            self._at(self._open[send_id], _AT_ONCE)
+        self._wake_followers(send)
 
     def committed(self) -> None:
         """Note that all ends are in the ledger now, where `ended` finds them."""
@@ -156,6 +157,10 @@ class Schedule:
         if line in self._lines and (following := self._lines[line][0][1]) in self._behind:
             self._behind.discard(following)
             self._at(self._open[following], _AT_ONCE)
+
+    def _wake_followers(self, send: Send) -> None:
+        for send_id in sorted(self._after.pop(send.send_id, ())):
+            self._at(self._open[send_id], _AT_ONCE)
 
     def _release(self, customer: _Customer) -> None:
         """Wake the first of those held by a call, if none is under way; it wakes the next when it is looked at."""

@@ -106,6 +106,14 @@ def test_an_unknown_predecessor_that_comes_goes_first() -> None:
     assert taken(made, START + GRACE) == [2]
 
 
+def test_an_unknown_predecessor_that_comes_is_waited_for_no_longer_than_it_can_go() -> None:
+    made = schedule(waiting(2, lane="urgent", after=send_id(1)))
+    assert taken(made) == []
+    made.wait(waiting(1, due=START + HOUR, attempt=1, expires=START + 9))
+    assert taken(made, START + 8) == []
+    assert taken(made, START + 9) == [2]
+
+
 def test_a_predecessor_in_the_ledger_is_not_waited_for() -> None:
     assert taken(schedule(waiting(2, after=send_id(1)), ended=frozenset({1}))) == [2]
 
