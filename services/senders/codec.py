@@ -1,4 +1,4 @@
-"""Wire <-> values: sends, profiles, feedback, dead letters, the ledger, the event in the form that templates see."""
+"""Wire <-> values: sends, profiles, feedback, the ledger, the event in the form that templates see."""
 
 from base64 import b32encode
 from collections.abc import Mapping
@@ -10,13 +10,14 @@ import msgspec
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
-from clarion.v1 import control_pb2, event_pb2, feedback_pb2, profile_pb2, send_pb2
+from clarion.v1 import event_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.senders.ledger import Entry, Finding
 from services.senders.send import Choice, Recipient, Send, Wish
 
 _ID_BYTES = 20
-_DEAD_LETTER_BYTES = 64 * 1024
+# An honest send is one event of 64 KiB at most and some names; its ledger entry and its feedback must fit into records.
+_LARGEST = 256 * 1024
 
 encode_entry = msgspec.msgpack.Encoder().encode
 _decode_entry = msgspec.msgpack.Decoder[Entry](Entry).decode
@@ -51,6 +52,8 @@ def customer_key(tenant: str, customer: str) -> bytes:
 
 def send(record: Record, lane: str, channel: str) -> Send:
     """Read a record of this channel's sends; raise UnreadableError."""
+    if len(record.value or b"") > _LARGEST:
+        raise UnreadableError("is too large")
     try:
         wire = send_pb2.Send.FromString(record.value or b"")
     except DecodeError:
@@ -142,24 +145,6 @@ def feedback(finding: Finding) -> bytes:
         time_us=finding.time,
         parked=finding.parked,
         attempt=finding.attempt,
-    ).SerializeToString(deterministic=True)
-
-
-def dead_letter(record: Record, detail: str, service: str, now: int) -> bytes:
-    """Write a record that nobody could read, as it came."""
-    value = record.value or b""
-    return control_pb2.DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        reason="POISON",
-        detail=detail,
-        key=record.key or b"",
-        value=value[:_DEAD_LETTER_BYTES],
-        truncated=len(value) > _DEAD_LETTER_BYTES,
-        headers=[control_pb2.RecordHeader(name=key, value=content) for key, content in record.headers],
-        time_us=now,
-        service=service,
     ).SerializeToString(deterministic=True)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import structlog
 from msgspec import Struct
 
+from services.common.dead_letters import dead_letter, short_key
 from services.common.processor.ports import Batch, Change, Committer, Record, Store, Write
 from services.common.topics import LANES
 from services.senders import codec, ledger, recheck
@@ -157,8 +158,8 @@ class Sending:
                 self._put(entry)
 
     def _bury(self, record: Record, detail: str, now: int) -> None:
-        letter = codec.dead_letter(record, detail, self._desk.name, now)
-        self._outputs.append(Write(self._desk.dead_letters, record.key or b"", letter))
+        letter = dead_letter(record, self._desk.name, "POISON", detail, now)
+        self._outputs.append(Write(self._desk.dead_letters, short_key(record.key), letter))
         self._desk.metrics.dead_letters.inc()
         self._log.warning("send is not readable", topic=record.topic, offset=record.offset, reason=detail)
 

@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from clarion.v1 import control_pb2, profile_pb2
+from clarion.v1 import profile_pb2
 from services.common.processor.ports import Record
 from services.senders import codec
 from services.senders.send import Choice, Recipient, Send, Wish
@@ -10,8 +10,8 @@ from tests.support.sending import START, send, wire
 ADDRESSES = {"email": "ana@example.org", "sms": "+4915112345678"}
 
 
-def record(value: bytes | None, headers: tuple[tuple[str, bytes], ...] = ()) -> Record:
-    return Record("sends", 3, 17, START, b"northwind|ana", value, headers)
+def record(value: bytes | None) -> Record:
+    return Record("sends", 3, 17, START, b"northwind|ana", value)
 
 
 def recipient(**fields: object) -> Recipient:
@@ -81,24 +81,11 @@ def test_a_profile_that_is_none_is_refused() -> None:
         codec.recipient(b"\xff\xff", "email")
 
 
-def test_a_dead_letter_keeps_the_record_and_cuts_what_is_too_long() -> None:
-    headers = (("ce_id", b"e1"),)
-    letter = control_pb2.DeadLetter.FromString(
-        codec.dead_letter(record(b"x" * 70_000, headers), "not a send", "sender-email", START)
-    )
-    assert letter == control_pb2.DeadLetter(
-        topic="sends",
-        partition=3,
-        offset=17,
-        reason="POISON",
-        detail="not a send",
-        key=b"northwind|ana",
-        value=b"x" * 65_536,
-        truncated=True,
-        headers=[control_pb2.RecordHeader(name="ce_id", value=b"e1")],
-        time_us=START,
-        service="sender-email",
-    )
+def test_a_send_larger_than_any_honest_one_is_refused() -> None:
+    large = "x" * 250_000
+    assert codec.send(record(wire(send(subject=large))), "normal", "email").subject == large
+    with pytest.raises(codec.UnreadableError, match="too large"):
+        codec.send(record(wire(send(subject="x" * 262_144))), "normal", "email")
 
 
 def test_ids_are_short_names_in_lower_case() -> None:

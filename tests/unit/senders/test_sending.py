@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from clarion.v1 import control_pb2, feedback_pb2
 from services.common.clock import iso
-from services.common.processor.ports import Batch
+from services.common.processor.ports import Batch, Record
 from services.senders import codec, sending
 from services.senders.ledger import Intent, Parked, Result, Waiting
 from services.senders.message import Letter, Message
@@ -27,6 +27,7 @@ from tests.support.sending import (
     Writer,
     send,
     send_id,
+    wire,
 )
 from tests.support.waiting import wait_until_async
 
@@ -403,6 +404,21 @@ async def test_a_send_on_which_rendering_breaks_ends_and_the_others_go(break_it:
     (warning,) = [line for line in logs if line["log_level"] == "warning"]
     assert warning["error"] in {"SerializeToJsonError", "OverflowError"}
     assert "private" not in str(logs)
+
+
+@pytest.mark.parametrize("value", [b"\xff" * 1_000_000, wire(send(customer="x" * 1_000_000))])
+async def test_whatever_a_stranger_writes_makes_a_dead_letter_that_fits_into_a_record(value: bytes) -> None:
+    outside = Outside()
+    headers = (("h", None), *((f"name-{number}" * 100, b"x" * 1000) for number in range(900)))
+    topic = TOPICS.sends("email", "urgent")
+    outside.inputs[topic].append(Record(topic, 0, 0, START, b"k" * 900_000, value, headers))
+    outside.put(send(1))
+    await outside.run()
+    (write,) = [write for write in outside.ledger.outputs if write.topic == TOPICS.dead_letters]
+    assert len(write.key) + len(write.value or b"") < 150_000
+    letter = control_pb2.DeadLetter.FromString(write.value or b"")
+    assert (letter.truncated, letter.key, letter.service) == (True, write.key, "sender-email")
+    assert outside.provider.accepted == [name(1)]
 
 
 async def test_a_send_for_another_channel_becomes_a_dead_letter() -> None:
