@@ -164,7 +164,7 @@ class Partition:
             await handler.process(self._batch(records))
         finally:
             self._in_pass = False
-        # Heartbeats and health share the event loop: passes that keep it busy for long get shorter, others longer again.
+        # Heartbeats and health share the event loop: passes that keep it busy for long get shorter, then longer again.
         if time.thread_time() - busy > SLOW_SECONDS:
             self._limit = max(SMALLEST_PASS, self._limit // 2)
         else:
