@@ -3,10 +3,17 @@
 import os
 from collections.abc import AsyncIterator
 
+import hypothesis
 import pytest
 
 from services.common.topics import Topics
 from tests.support import kafka as support
+
+# The same examples in every run: what a test says must not depend on the day.
+# `--hypothesis-profile=explore` looks further.
+hypothesis.settings.register_profile("explore", derandomize=False)
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
