@@ -47,7 +47,8 @@ POLICY = compile_policy(read_folder(example_folder()))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # Machine paths, addresses elsewhere, and the words that say that something is not done.
 FORBIDDEN = re.compile(
-    r"/root|/home/|/tmp/|https?://(?!127\.0\.0\.1|localhost|[\w.-]*\.?example\b|keepachangelog\.com|cel\.dev|cloudevents\.io|www\.rfc-editor)"
+    r"/root|/home/|/tmp/"
+    r"|https?://(?!`|127\.0\.0\.1|[\w.-]*\.example\b|keepachangelog\.com|cel\.dev|cloudevents\.io|www\.rfc-editor)"
     r"|\bissues? #?\d|\bTODO\b|\bFIXME\b|\bTBD\b",
     re.IGNORECASE,
 )
