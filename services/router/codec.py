@@ -27,6 +27,8 @@ from services.router.decision.model import (
 )
 
 FUTURE_MICROSECONDS = 300_000_000
+# What is forwarded must fit into a record again, with one header more.
+MAX_HEADER_NAMES = 16_384
 _LIFECYCLES = {value.name.lower(): value for value in Lifecycle}
 _SEVERITIES = {value.name.lower(): value for value in Severity}
 _LIMITS = {
@@ -72,6 +74,8 @@ def event(record: Record, default_tenant: str) -> Event:
     size = len(record.value) + sum(len(value or b"") for _, value in record.headers)
     if size > identifiers.MAX_EVENT_BYTES:
         raise PoisonError(f"the event has {size} bytes; the limit is 64 KiB ({identifiers.MAX_EVENT_BYTES} bytes)")
+    if sum(len(name) for name, _ in record.headers) > MAX_HEADER_NAMES:
+        raise PoisonError(f"the names of the headers take more than {MAX_HEADER_NAMES} characters")
     headers = _headers(record)
     if headers.get("ce_specversion") != "1.0":
         raise PoisonError("no CloudEvents 1.0 in binary mode: the header ce_specversion is not 1.0")

@@ -4,7 +4,7 @@ A handler is made anew each time a partition is opened, from the committed state
 is given up or anything about a commit is unclear. It never touches Kafka: it gets batches, asks for commits.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -124,6 +124,3 @@ class Plan(Struct, frozen=True):
     changelog: str
     max_records: int = 500
     max_bytes: int = 1024 * 1024
-
-
-OnOwned = Callable[[frozenset[int]], None]

@@ -75,6 +75,13 @@ def test_an_absurd_acceptance_of_a_change_is_that_of_the_broker(seconds: int) ->
     assert codec.change(given).accepted == APPENDED
 
 
+def test_names_of_headers_have_a_limit() -> None:
+    given = record()
+    greedy = tuple((f"{number:0900}", b"") for number in range(20))
+    with pytest.raises(codec.PoisonError, match="names of the headers"):
+        codec.event(msgspec.structs.replace(given, headers=(*given.headers, *greedy)), "")
+
+
 def test_header_names_are_taken_in_any_case() -> None:
     given = record()
     shouted = msgspec.structs.replace(given, headers=tuple((name.upper(), value) for name, value in given.headers))
