@@ -15,17 +15,23 @@ from services.policy import words
 from services.policy.bundle import Bundle
 from services.policy.documents import Document
 from services.policy.draft import Draft, PlacedCap, PlacedEvent, PlacedRule, draft
-from services.policy.expressions import Compiled, ExpressionError, Language, customer_type
+from services.policy.expressions import Compiled, ExpressionError, Language, customer_language, customer_type
 from services.policy.mistakes import Mistake, PolicyError, nearest
 from services.policy.schemas import Field, Schema, SchemaError, shared
+from services.policy.shapes import Digest as DigestShape
 from services.policy.shapes import QuietHours, TenantFile
+from services.policy.shapes import Share as ShareShape
 from services.policy.template_lint import lint
 from services.router.decision.model import (
+    DAY,
+    HOUR,
     Cap,
     Category,
     Condition,
     Defaults,
+    DigestTimes,
     EventType,
+    Key,
     Lock,
     Plan,
     Policy,
@@ -33,6 +39,7 @@ from services.router.decision.model import (
     QuietPolicy,
     QuietTimes,
     Rule,
+    Share,
     Window,
 )
 
@@ -80,11 +87,19 @@ def examine(bundle: Bundle) -> Examined:
             locks=tuple(Lock(lock.category, lock.channel, lock.reason) for lock in found.tenant.locks),
             event_types=MappingProxyType(compiler.event_types),
             rules=tuple(rules),
-            rules_by_type=MappingProxyType(
-                {name: tuple(r for r in rules if name in r.on or "*" in r.on) for name in compiler.event_types}
-            ),
+            rules_by_type=MappingProxyType(_by_type(rules, compiler.event_types)),
+            rules_by_name=MappingProxyType({rule.name: rule for rule in rules if not rule.ignore}),
         )
     return examined
+
+
+def _by_type(rules: Sequence[Rule], types: Iterable[str]) -> dict[str, tuple[Rule, ...]]:
+    """Return for each type the rules that name it or "*", in order, in one walk over the rules."""
+    by_type: dict[str, list[Rule]] = {name: [] for name in types}
+    for rule in rules:
+        for name in by_type if "*" in rule.on else rule.on:
+            by_type[name].append(rule)
+    return {name: tuple(found) for name, found in by_type.items()}
 
 
 class _Compiler:
@@ -98,6 +113,7 @@ class _Compiler:
         self._draft = found
         self._customer = customer_type(found.tenant.attributes if found.tenant else None)
         self._languages: dict[tuple[str, ...], Language] = {}
+        self._segments = self._segments_of(found)
         for placed in found.events:
             self._event(placed)
 
@@ -124,7 +140,7 @@ class _Compiler:
         rule = placed.rule
         self._types_of(placed)
         if rule.ignore:
-            for name in ("category", "class", "channels", "template", "who", "material"):
+            for name in _ONLY_OF_SENDERS:
                 if placed.document.find([*placed.keys, name])[1]:
                     self._at(placed, [name], f"a rule that ignores has no {name!r}", at_key=True)
             if rule.continue_:
@@ -146,6 +162,13 @@ class _Compiler:
             material=self._condition(placed, "material", rule.material, ("data", "previous")),
             expires_after=rule.expires_after,
             respects_quiet_hours=rule.quiet_hours == "respect",
+            segment=self._segment(placed),
+            rollout=_share(rule.rollout, f"rollout|{rule.name}"),
+            holdout=_share(rule.holdout, f"holdout|{rule.name}"),
+            once=self._once(placed),
+            once_window=rule.once_window or 0,
+            announce_transient=rule.announce_transient,
+            announce_always=rule.announce_always,
         )
         if rule.expires_after == 0:
             self._at(placed, ["expires_after"], "must be longer than nothing")
@@ -207,6 +230,50 @@ class _Compiler:
                 self._at(placed, ["channels", key, index], f"the channel {name!r} is named twice")
         return Plan(tuple(listed or ()), all=channels.first is None, fixed=channels.order == "fixed")
 
+    def _segments_of(self, found: Draft) -> dict[str, Condition | None]:
+        """Compile the named segments; None stands for one that is wrong."""
+        segments: dict[str, Condition | None] = {}
+        if found.tenant is None:
+            return segments
+        document, language = found.documents["clarion.yaml"], customer_language(found.tenant.attributes)
+        for name, source in found.tenant.segments.items():
+            try:
+                segments[name] = language.compile(source, ["customer", "now"]).condition
+            except ExpressionError as error:
+                segments[name] = None
+                self._inside(document, ["segments", name], error)
+        return segments
+
+    def _segment(self, placed: PlacedRule) -> Condition | None:
+        name = placed.rule.segment
+        if name is None:
+            return None
+        if self._draft.tenant is not None:
+            self._known(placed, ["segment"], "segment", name, self._segments)
+        return self._segments.get(name)
+
+    def _once(self, placed: PlacedRule) -> Key | None:
+        rule = placed.rule
+        if (rule.once is None) != (rule.once_window is None):
+            missing = "once" if rule.once is None else "once_window"
+            self._at(placed, ["once_window" if rule.once is None else "once"], f"{missing!r} is missing", at_key=True)
+        if rule.once_window == 0:
+            self._at(placed, ["once_window"], "must be longer than nothing")
+        language = self._language(rule.on)
+        if rule.once is None or language is None:
+            return None
+        try:
+            return language.compile_key(rule.once, ["event", "data", "customer", "now"])
+        except ExpressionError as error:
+            self._inside(placed.document, [*placed.keys, "once"], error)
+            return None
+
+    def _inside(self, document: Document, keys: Sequence[str | int], error: ExpressionError) -> None:
+        for fault in error.faults:
+            self.mistakes.append(
+                document.mistake_inside(keys, fault.offset, fault.length, fault.message, fault.suggestion)
+            )
+
     def _condition(self, placed: PlacedRule, key: str, source: str | None, names: Sequence[str]) -> Condition | None:
         if source is None:
             return None
@@ -216,11 +283,7 @@ class _Compiler:
         try:
             compiled = language.compile(source, [*names, "now"])
         except ExpressionError as error:
-            keys = [*placed.keys, key]
-            for fault in error.faults:
-                self.mistakes.append(
-                    placed.document.mistake_inside(keys, fault.offset, fault.length, fault.message, fault.suggestion)
-                )
+            self._inside(placed.document, [*placed.keys, key], error)
             return None
         if key == "when":
             self.conditions[placed.rule.name] = compiled
@@ -344,6 +407,17 @@ class _Nowhere:
 _NOWHERE = _Nowhere()
 
 
+# What a rule that ignores has no use for.
+_ONLY_OF_SENDERS = (
+    *("category", "class", "channels", "template", "who", "segment", "material", "rollout", "holdout", "once"),
+    *("once_window", "announce_transient", "announce_always"),
+)
+
+
+def _share(share: ShareShape | None, salt: str) -> Share | None:
+    return None if share is None else Share(share.percent, share.salt or salt)
+
+
 def _defaults(tenant: TenantFile) -> Defaults:
     stated = tenant.defaults
     preferences = [
@@ -357,7 +431,15 @@ def _defaults(tenant: TenantFile) -> Defaults:
         quiet_hours=_quiet_policy(stated.quiet_hours),
         preferences=tuple(preferences),
         dedup_window=stated.dedup_window,
+        digest=_digest_times(stated.digest),
     )
+
+
+def _digest_times(digest: DigestShape | None) -> DigestTimes:
+    if digest is None:
+        return DigestTimes()
+    every = HOUR if digest.every == "1h" else DAY
+    return DigestTimes(every) if digest.at is None else DigestTimes(every, digest.at)
 
 
 def _quiet_policy(quiet: QuietHours | None) -> QuietPolicy | None:

@@ -22,7 +22,7 @@ from services.policy.cel_tree import Tree, compared, possible
 from services.policy.cel_types import environment, path_of_message
 from services.policy.mistakes import nearest
 from services.policy.schemas import Field, Kind, all_optional, instant
-from services.router.decision.model import SECOND, Condition, Event, Profile, Scope, Truth
+from services.router.decision.model import SECOND, Condition, Event, Key, Profile, Scope, Truth
 
 EVENT: Final = Field(
     Kind.OBJECT,
@@ -90,6 +90,11 @@ def customer_type(attributes: Mapping[str, str] | None) -> Field:
     )
 
 
+def customer_language(attributes: Mapping[str, str] | None) -> "Language":
+    """Return the language of segments and selectors: they see the customer alone."""
+    return Language(Field(Kind.OBJECT, closed=True), customer_type(attributes))
+
+
 class Language:
     """The names and types that the expressions of one event type, or of several, can use."""
 
@@ -112,6 +117,32 @@ class Language:
         if result not in (cel.Type.BOOL, cel.Type.DYN) and not _is_bool_wrapper(result):
             raise ExpressionError([Fault(0, len(source), f"gives {result.name().lower()}, not true or false")])
         return self._runnable(source)
+
+    def compile_key(self, source: str, names: Sequence[str]) -> Key:
+        """Compile an expression that gives text; raise ExpressionError."""
+        types = {name: self._types[name] for name in sorted(names)}
+        key = tuple(types)
+        if key not in self._environments:
+            self._environments[key] = environment(types)
+        try:
+            checked = self._environments[key].compile(source)
+        except RuntimeError as error:
+            raise ExpressionError(_faults(str(error), source, types)) from None
+        result = checked.return_type().name()
+        if "string" not in result.lower() and checked.return_type() != cel.Type.DYN:
+            raise ExpressionError([Fault(0, len(source), f"gives {result.lower()}, not text")])
+        tree = Tree(_untyped().compile(source).serialize())
+        program = _untyped().deserialize(tree.with_null_tests())
+        gather = _gatherer(tree.paths(), self._types)
+
+        def evaluate(scope: Scope) -> str | None:
+            try:
+                value = program.eval(data=gather(scope)).value()
+            except (RuntimeError, TypeError, ValueError, OverflowError):
+                return None
+            return value if isinstance(value, str) else None
+
+        return Key(source, evaluate)
 
     def _runnable(self, source: str) -> Compiled:
         tree = Tree(_untyped().compile(source).serialize())

@@ -18,8 +18,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from services.policy import words
 from services.policy.schemas import instant
 from services.router.decision.model import (
+    DAY,
+    HOUR,
     SECOND,
     Address,
+    DigestTimes,
     Preference,
     Profile,
     QuietTimes,
@@ -201,7 +204,6 @@ def merge(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
 def to_profile(customer_id: str, document: Mapping[str, Any]) -> Profile:
     """Return the core's value of a profile that was built of patches without violations."""
     addresses = document.get("addresses") or {}
-    digest = document.get("digest") or {}
     snoozed = instant(document.get("snoozed_until"))
     return Profile(
         customer=customer_id,
@@ -225,10 +227,17 @@ def to_profile(customer_id: str, document: Mapping[str, Any]) -> Profile:
             Suppression(one["channel"], one["why"], one.get("set_time", 0)) for one in document.get("suppressed") or ()
         ),
         snoozed_until=int(snoozed.timestamp()) * SECOND + snoozed.microsecond if snoozed else 0,
-        digest_every=digest.get("every", ""),
-        digest_at=digest.get("at", ""),
+        digest=_digest_times(document.get("digest")),
         attributes=dict(sorted((document.get("attributes") or {}).items())),
     )
+
+
+def _digest_times(digest: Any) -> DigestTimes | None:
+    if not isinstance(digest, Mapping) or not digest:
+        return None
+    every = HOUR if digest.get("every") == "1h" else DAY
+    at = digest.get("at")
+    return DigestTimes(every, words.minute_of_day(at)) if at else DigestTimes(every)
 
 
 def _quiet_times(quiet: Any) -> QuietTimes | None:

@@ -1,7 +1,7 @@
 """What each file of a policy may contain, as pydantic models.
 
 Shapes know a file by itself: its keys, types and small formats. What files say about each other is compared in
-`compile`. Keys of the language that this version does not do yet are refused by name, never silently ignored.
+`compile`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,19 +15,11 @@ from services.policy.documents import Document, type_names
 from services.policy.mistakes import Mistake, nearest
 from services.router.decision.model import MINUTE
 
-# Keys that policy.md knows and this version does not do.
-LATER: Final = frozenset(
-    {"segments", "segment", "digest", "rollout", "holdout", "once", "once_window", "announce_transient"}
-    | {"announce_always"}
-)
 
-
-def _choice(known: Iterable[str], *, later: Sequence[str] = ()) -> BeforeValidator:
+def _choice(known: Iterable[str]) -> BeforeValidator:
     names = tuple(known)
 
     def check(value: Any) -> Any:
-        if isinstance(value, str) and value in later:
-            raise PydanticCustomError("later", "'{word}' is not supported yet", {"word": value})
         if not isinstance(value, str) or value not in names:
             shown = repr(value[:60]) if isinstance(value, str) else _kind(value)
             hint = nearest(value, names) if isinstance(value, str) else ""
@@ -65,10 +57,21 @@ def _kind(value: Any) -> str:
     return type_names.get(type(value), "this")
 
 
+def _percent(value: Any) -> Any:
+    """Read a percentage as ten-thousandths."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"must be a number from 0 to 100, not {_kind(value)}"
+        raise PydanticCustomError("word", "{message}", {"message": message, "hint": ""})
+    parts = round(value * 100)
+    if not 0 <= value <= 100 or abs(parts - value * 100) > 1e-6:  # noqa: PLR2004 - what a percentage is
+        message = "must be from 0 to 100, with at most two decimals"
+        raise PydanticCustomError("word", "{message}", {"message": message, "hint": ""})
+    return parts
+
+
 Channel = Annotated[str, _choice(words.CHANNELS)]
-PlanChannel = Annotated[str, _choice(words.SENDERS, later=sorted(set(words.CHANNELS) - set(words.SENDERS)))]
 MessageClassName = Annotated[str, _choice(words.CLASSES)]
-PreferenceName = Annotated[str, _choice(words.VALUES, later=["digest"])]
+PreferenceName = Annotated[str, _choice(words.VALUES)]
 Duration = Annotated[int, _read(words.duration)]
 TimeOfDay = Annotated[int, _read(words.minute_of_day)]
 Zone = Annotated[str, _read(words.zone)]
@@ -79,6 +82,7 @@ TypeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*(\.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=4_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Percent = Annotated[int, BeforeValidator(_percent)]
 
 
 S = TypeVar("S", bound="Shape")
@@ -108,6 +112,13 @@ class QuietHours(Shape):
     release_spread: Duration = 0
 
 
+class Digest(Shape):
+    """When digests are flushed."""
+
+    every: Annotated[str, _choice(["1d", "1h"])] = "1d"
+    at: TimeOfDay | None = None
+
+
 class DefaultPreferences(Shape):
     """What holds for customers who said nothing."""
 
@@ -124,6 +135,7 @@ class Defaults(Shape):
     quiet_hours: QuietHours | None = None
     preferences: DefaultPreferences = DefaultPreferences()
     dedup_window: Duration = 24 * 60 * MINUTE
+    digest: Digest | None = None
 
 
 class Lock(Shape):
@@ -140,6 +152,7 @@ class TenantFile(Shape):
     tenant: Name
     defaults: Defaults = Defaults()
     attributes: dict[Name, Annotated[str, _choice(words.ATTRIBUTE_TYPES)]] = {}
+    segments: dict[Name, Expression] = {}
     jargon: dict[LocaleName, list[Text]] = {}
     locks: list[Lock] = []
 
@@ -175,7 +188,7 @@ class Cap(Shape):
     where: Where = Field(default_factory=lambda: Where.model_validate({}))
     limit: Count
     window: Duration
-    over: Annotated[str, _choice(words.CAP_OVERS, later=["digest"])]
+    over: Annotated[str, _choice(words.CAP_OVERS)]
     max_hold: Duration | None = None
     exempt: list[MessageClassName] = []
     reserve: dict[MessageClassName, Count] = {}
@@ -200,9 +213,16 @@ class EventFile(Shape):
 class Channels(Shape):
     """The channel plan of a rule."""
 
-    first: Annotated[list[PlanChannel] | None, BeforeValidator(_as_list)] = None
-    all: Annotated[list[PlanChannel] | None, BeforeValidator(_as_list)] = None
+    first: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
+    all: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
     order: Annotated[str, _choice(["preferred", "fixed"])] = "preferred"
+
+
+class Share(Shape):
+    """A stable part of all customers."""
+
+    percent: Percent
+    salt: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
 class Rule(Shape):
@@ -223,6 +243,13 @@ class Rule(Shape):
     material: Expression | None = None
     expires_after: Duration = 72 * 60 * MINUTE
     quiet_hours: Annotated[str, _choice(["respect", "ignore"])] = "respect"
+    segment: Text | None = None
+    once: Expression | None = None
+    once_window: Duration | None = None
+    announce_transient: bool = False
+    announce_always: bool = False
+    rollout: Share | None = None
+    holdout: Share | None = None
 
 
 class RulesFile(Shape):
@@ -287,7 +314,7 @@ def _mend(shape: type[Shape], document: Document, at: Sequence[str | int], loc: 
     if node is None or not isinstance(node.value, dict) or name not in node.value:
         return False
     value, place = node.value.pop(name), node.keys.pop(name)
-    meant = "" if name in LATER else nearest(name, _keys(shape, above))
+    meant = nearest(name, _keys(shape, above))
     if meant and meant not in node.value:
         node.value[meant], node.keys[meant] = value, place
     return True
@@ -302,11 +329,9 @@ def _mistake(shape: type[Shape], document: Document, at: Sequence[str | int], de
             return document.mistake(loc[:-1], f"{loc[-1]!r} is missing", at_key=bool(loc[:-1]))
         case "extra_forbidden":
             name = str(loc[-1])
-            if name in LATER:
-                return document.mistake(loc, f"{name!r} is not supported yet", at_key=True)
             hint = nearest(name, _keys(shape, inner[:-1]))
             return document.mistake(loc, f"unknown key {name[:60]!r}", hint, at_key=True)
-        case "choice" | "word" | "later":
+        case "choice" | "word":
             message = detail["msg"]
             return document.mistake(loc, message, context.get("hint", ""), at_key="[key]" in detail["loc"])
         case _:

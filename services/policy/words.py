@@ -16,8 +16,6 @@ from services.policy.mistakes import nearest
 from services.router.decision.model import MINUTE, SECOND, MessageClass, Over, Per, Value
 
 CHANNELS: Final = ("push", "sms", "email", "chat", "webhook", "inbox", "gateway")
-# Channels that have a sender; a rule may plan no other, since nobody would take the message.
-SENDERS: Final = ("email",)
 CLASSES: Final = {
     "critical": MessageClass.CRITICAL,
     "transactional": MessageClass.TRANSACTIONAL,

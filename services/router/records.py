@@ -12,6 +12,7 @@ import msgspec
 from clarion.v1 import decision_pb2, event_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.router.decision.model import (
+    HOUR,
     Decision,
     Event,
     MessageClass,
@@ -198,9 +199,9 @@ def profile(tenant: str, value: Profile) -> bytes:
             why=profile_pb2.SuppressionWhy.Value(f"SUPPRESSION_WHY_{suppression.why}"),
             set_time_us=suppression.set_time,
         )
-    if value.digest_every or value.digest_at:
-        message.digest.every = value.digest_every
-        message.digest.at = value.digest_at
+    if value.digest is not None:
+        message.digest.every = "1h" if value.digest.every == HOUR else "1d"
+        message.digest.at = _clock_time(value.digest.at)
     for name, attribute in value.attributes.items():
         _set_attribute(message.attributes[name], attribute)
     if value.quiet_hours is not None:

@@ -131,6 +131,15 @@ class Per(IntEnum):
     SUBJECT = 6
 
 
+class ControlKind(IntEnum):
+    """What people steer with (policy.md, Events, customers, controls)."""
+
+    STOP = 1
+    PAUSE = 2
+    FANOUT_PAUSE = 3
+    FANOUT_ABORT = 4
+
+
 class Truth(IntEnum):
     """What a condition says; ABSENT counts as false and is told apart in the trace."""
 
@@ -160,7 +169,10 @@ class Feedback(IntEnum):
 
 
 class Event(Struct, frozen=True, gc=False):
-    """A checked event addressed to named customers (semantics 1). `data` is never changed."""
+    """A checked event and its audience (semantics 1). `data` is never changed.
+
+    The audience is named `customers`, or everyone for whom the CEL expression `select` holds, or `everyone`.
+    """
 
     tenant: str
     source: str
@@ -178,6 +190,8 @@ class Event(Struct, frozen=True, gc=False):
     accepted: int
     traceparent: str = ""
     door: str = ""
+    select: str = ""
+    everyone: bool = False
 
 
 class Address(Struct, frozen=True, gc=False):
@@ -223,8 +237,15 @@ class QuietTimes(Struct, frozen=True, gc=False):
         return self.days[weekday] or self.every
 
 
+class DigestTimes(Struct, frozen=True, gc=False):
+    """When digests are flushed, local time: every `DAY` at a minute after midnight, or every `HOUR` (semantics 3)."""
+
+    every: int = DAY
+    at: int = 8 * 60
+
+
 class Profile(Struct, frozen=True, gc=False):
-    """A customer as he is now."""
+    """A customer as he is now. A suppression without channel concerns every channel."""
 
     customer: str
     addresses: tuple[Address, ...] = ()
@@ -236,8 +257,7 @@ class Profile(Struct, frozen=True, gc=False):
     consents: tuple[str, ...] = ()
     suppressed: tuple[Suppression, ...] = ()
     snoozed_until: int = 0
-    digest_every: str = ""
-    digest_at: str = ""
+    digest: DigestTimes | None = None
     attributes: Mapping[str, Any] = {}
 
 
@@ -248,8 +268,24 @@ class Identity(Struct, frozen=True, gc=False):
     first_seen: int
 
 
+class Part(Struct, frozen=True, gc=False):
+    """One more message in a digest: its admission matches a cap if any of its parts does (semantics 3, digest)."""
+
+    channels: tuple[str, ...]
+    category: str
+    message_class: MessageClass
+    rule: str
+    subject: str
+    once: str = ""
+    closure: bool = False
+
+
 class Admission(Struct, frozen=True, gc=False):
-    """One message that counts against caps, as it was when it was admitted (semantics 5)."""
+    """One message that counts against caps, as it was when it was admitted (semantics 5).
+
+    `once` is the key of the rule's `once`, "" for none. An admission of a digest has a `Part` for every item after
+    the first one; its own fields are the first item's. `decision_id` is then the flush's (see `ids.digest_id`).
+    """
 
     time: int
     decision_id: bytes
@@ -261,6 +297,8 @@ class Admission(Struct, frozen=True, gc=False):
     step: int = 0
     closure: bool = False
     released: bool = False
+    once: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 class Told(Struct, frozen=True, gc=False):
@@ -299,7 +337,11 @@ class Subject(Struct, frozen=True, gc=False):
 
 
 class Hold(Struct, frozen=True, gc=False):
-    """A decision that waits; decided again at `due` by the rule of its name."""
+    """A decision that waits; decided again at `due` by the rule of its name.
+
+    `control` is the pause that holds it. `digests` are the channels whose digest it waits for, also while quiet hours
+    or a cap hold it past its flush. `announced`: a closing message that goes on though the customer was not told.
+    """
 
     decision_id: bytes
     due: int
@@ -313,6 +355,9 @@ class Hold(Struct, frozen=True, gc=False):
     message_class: MessageClass
     failed_channels: tuple[str, ...]
     event: Event
+    control: str = ""
+    digests: tuple[str, ...] = ()
+    announced: bool = False
 
 
 class Open(Struct, frozen=True, gc=False):
@@ -368,6 +413,20 @@ class Condition(Struct, frozen=True, gc=False):
     show: Callable[[Scope], str]
 
 
+class Key(Struct, frozen=True, gc=False):
+    """A checked expression that gives text; None when it can't be told because a value is absent."""
+
+    source: str
+    evaluate: Callable[[Scope], str | None]
+
+
+class Share(Struct, frozen=True, gc=False):
+    """A stable part of all customers, in ten-thousandths (semantics 3, check 6)."""
+
+    size: int
+    salt: str
+
+
 class Plan(Struct, frozen=True, gc=False):
     """Channels of a rule: `first` walks them, `all` uses each that passes (semantics 3)."""
 
@@ -393,6 +452,13 @@ class Rule(Struct, frozen=True, gc=False):
     material: Condition | None = None
     expires_after: int = 72 * HOUR
     respects_quiet_hours: bool = True
+    segment: Condition | None = None
+    rollout: Share | None = None
+    holdout: Share | None = None
+    once: Key | None = None
+    once_window: int = 0
+    announce_transient: bool = False
+    announce_always: bool = False
 
 
 class Category(Struct, frozen=True, gc=False):
@@ -447,6 +513,7 @@ class Defaults(Struct, frozen=True, gc=False):
     quiet_hours: QuietPolicy | None = None
     preferences: tuple[Preference, ...] = ()
     dedup_window: int = DAY
+    digest: DigestTimes = DigestTimes()
 
 
 class EventType(Struct, frozen=True, gc=False):
@@ -457,10 +524,30 @@ class EventType(Struct, frozen=True, gc=False):
     check: Callable[[Any], tuple[tuple[str, str], ...]]
 
 
+class Control(Struct, frozen=True, gc=False):
+    """A stop or a pause in force: all given fields must match, none given means the whole tenant.
+
+    `expires` is when it ends by itself, 0: when it is lifted.
+    """
+
+    name: str
+    kind: ControlKind
+    rule: str = ""
+    category: str = ""
+    channel: str = ""
+    message_class: MessageClass | None = None
+    source: str = ""
+    event: str = ""
+    author: str = ""
+    reason: str = ""
+    expires: int = 0
+
+
 class Policy(Struct, frozen=True, gc=False):
     """A policy, compiled: one immutable value with a content hash.
 
-    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order.
+    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that
+    make messages. `controls` are those in force, in order of their names; they are no part of the hash.
     """
 
     tenant: str
@@ -472,6 +559,8 @@ class Policy(Struct, frozen=True, gc=False):
     event_types: Mapping[str, EventType]
     rules: tuple[Rule, ...]
     rules_by_type: Mapping[str, tuple[Rule, ...]]
+    rules_by_name: Mapping[str, Rule] = {}
+    controls: tuple[Control, ...] = ()
 
 
 # --- what comes out --------------------------------------------------------------------------
@@ -511,11 +600,15 @@ class Verdict(Struct, frozen=True, gc=False):
 
 
 class Send(Struct, frozen=True, gc=False):
-    """One message on one channel; `after` is the send of its subject on this channel that goes first."""
+    """One message on one channel; `after` is the send of its subject on this channel that goes first.
+
+    `digest`: the message is an item of the digest with this id (see `Digest`), not a message of its own.
+    """
 
     send_id: bytes
     channel: str
     after: bytes = b""
+    digest: bool = False
 
 
 class Decision(Struct, frozen=True, gc=False):
@@ -546,6 +639,33 @@ class Decision(Struct, frozen=True, gc=False):
     policy_hash: str = ""
 
 
+class Item(Struct, frozen=True, gc=False):
+    """One message in a digest."""
+
+    decision_id: bytes
+    rule: Rule
+    event: Event
+    expires: int
+    after: bytes = b""
+
+
+class Digest(Struct, frozen=True, gc=False):
+    """One send of several messages on one channel, by class, event time and id (semantics 3, digest).
+
+    `decision_id` is the flush's, the one its admission has; `message_class` is the highest of its items.
+    """
+
+    send_id: bytes
+    decision_id: bytes
+    channel: str
+    time: int
+    message_class: MessageClass
+    items: tuple[Item, ...]
+    timezone: str = ""
+    locale: str = ""
+    policy_hash: str = ""
+
+
 class Timer(Struct, frozen=True, gc=False):
     """When a hold must be decided again."""
 
@@ -554,32 +674,65 @@ class Timer(Struct, frozen=True, gc=False):
 
 
 class Result(Struct, frozen=True, gc=False):
-    """Decisions in order, the customer afterwards, the timers to set, the identity to remember (or None)."""
+    """Decisions in order, the customer afterwards, the timers to set, the identity to remember (or None), digests."""
 
     decisions: tuple[Decision, ...]
     customer: Customer
     timers: tuple[Timer, ...] = ()
     identity: Identity | None = None
+    digests: tuple[Digest, ...] = ()
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """An event after the checks that concern it as a whole, shared by all customers of its audience.
+
+    `decisions` is the event's own record where it ends here (a refusal, NO_RULE): then no customer is judged.
+    A rule in `matched` comes with the rules tried up to it.
+    """
+
+    event: Event
+    first_seen: int
+    decisions: tuple[Decision, ...] = ()
+    identity: Identity | None = None
+    matched: tuple[tuple[Rule, tuple[RuleTried, ...]], ...] = ()
+    selector: Condition | None = None
 
 
 # --- inputs of decide ------------------------------------------------------------------------
 
 
 class EventInput(Struct, frozen=True, gc=False):
-    """An event for the customer it names, with what is remembered of its identity.
+    """An event, with what is remembered of its identity; for `decide` one that names exactly one customer.
 
     `position` is (partition, offset) of the input: it makes the ids of DUPLICATE and ID_REUSED records distinct.
+    `selector` is the event's `select`, compiled.
     """
 
     event: Event
     seen: Identity | None
     position: tuple[int, int]
+    selector: Condition | None = None
+
+
+class MemberInput(Struct, frozen=True, gc=False):
+    """An event that was taken, for one customer who may belong to its audience.
+
+    A named customer is always judged. Any other is judged only if he belongs to the audience: else nothing is decided.
+    """
+
+    taken: Taken
 
 
 class DueInput(Struct, frozen=True, gc=False):
     """The holds of one customer that are due at `now`."""
 
     decision_ids: frozenset[bytes]
+
+
+class LiftInput(Struct, frozen=True, gc=False):
+    """Controls that are no longer in force: what they paused is due now."""
+
+    controls: frozenset[str]
 
 
 class FeedbackInput(Struct, frozen=True, gc=False):
@@ -591,3 +744,10 @@ class FeedbackInput(Struct, frozen=True, gc=False):
     step: int
     outcome: Feedback
     hard: bool
+
+
+class EraseInput(Struct, frozen=True, gc=False):
+    """The customer wants to be forgotten (semantics 8, erasure)."""
+
+
+Input = EventInput | MemberInput | DueInput | LiftInput | FeedbackInput | EraseInput

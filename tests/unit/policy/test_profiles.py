@@ -7,7 +7,9 @@ import pytest
 
 from services.policy.profiles import merge, to_profile, violations
 from services.router.decision.model import (
+    DAY,
     Address,
+    DigestTimes,
     Preference,
     Profile,
     QuietTimes,
@@ -48,8 +50,7 @@ def test_a_whole_profile_becomes_a_value() -> None:
         consents=("email",),
         suppressed=(Suppression("push", "UNREGISTERED"),),
         snoozed_until=1_774_778_400_000_000,
-        digest_every="1d",
-        digest_at="08:00",
+        digest=DigestTimes(DAY, 8 * 60),
         attributes={"feeder": "F-17", "floors": 3, "solar": True},
     )
 
@@ -150,4 +151,4 @@ def test_what_a_merge_left_incomplete_counts_as_not_given() -> None:
         to_profile("ana", merge({"quiet_hours": {"end": "22:00"}}, {"quiet_hours": {"start": "22:00"}})).quiet_hours
         is None
     )
-    assert to_profile("ana", {"digest": {"at": "08:00"}, "preferences": []}) == Profile("ana", digest_at="08:00")
+    assert to_profile("ana", {"digest": {"at": "08:00"}, "preferences": []}) == Profile("ana", digest=DigestTimes())
