@@ -206,8 +206,8 @@ RULES = policies.FILES["rules/10.yaml"]
             "channels: [sms]}",
             "channels: [sms, email]}",
             (
-                "rules/10.yaml:12:20: rules[0].expires_after: rule order-news expires before quiet hours end: what comes"
-                " at their beginning is never sent (they last up to 9 h)"
+                "rules/10.yaml:12:20: rules[0].expires_after: rule order-news expires before quiet hours end: what"
+                " comes at their beginning is never sent (they last up to 9 h)"
             ),
         ),
         (
