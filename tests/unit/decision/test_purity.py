@@ -13,7 +13,7 @@ VALUES = frozenset(
     }
 )
 # Ways to what an import would bring: the clock, the file system, other code.
-NOT_NAMED = frozenset({"__import__", "eval", "exec", "open", "compile", "globals", "input", "print"})
+NOT_NAMED = frozenset({"__import__", "eval", "exec", "open", "compile", "globals", "print"})
 
 
 def imported(source: str) -> set[str]:
