@@ -93,7 +93,9 @@ def run(options: argparse.Namespace) -> None:
     language = Language(SCHEMA.type, customer_type({"feeder": "string"}))
     seen = scopes(100)
     print(machine())
-    print(f"{options.rounds} rounds after one to warm up, {options.times * len(seen)} evaluations a round, microseconds")
+    print(
+        f"{options.rounds} rounds after one to warm up, {options.times * len(seen)} evaluations a round, microseconds"
+    )
     print(f"{'translated':>10}{'library':>10}{'ratio':>8}  condition")
     for source in CONDITIONS:
         compiled = language.compile(source, NAMES)

@@ -102,7 +102,7 @@ class _Translator:
         found = self.truth(node)
         return found if found.code.isidentifier() else Cond(self.out.keep(found.code), found.error)
 
-    def truth(self, node: Any) -> Cond:
+    def truth(self, node: Any) -> Cond:  # noqa: PLR0911 - one line for each operator
         """Return a truth, to be named once."""
         if not node.HasField("call"):
             return self.truth_of(self.value(node))
@@ -194,7 +194,7 @@ class _Translator:
         if Sort.NULL in sorts:
             other = b if a.sort is Sort.NULL else a
             return self.guarded(f"{other.code} is {'not ' if negated else ''}None", *guards)
-        if len(sorts) == 1 and a.sort in _ORDERED or sorts == {Sort.TEXT, Sort.ANY}:
+        if (len(sorts) == 1 and a.sort in _ORDERED) or sorts == {Sort.TEXT, Sort.ANY}:
             return self.guarded(f"{a.code} {sign} {b.code}", *guards)
         self.plain_json(a, b)
         return self.guarded(f"{no}same({a.code}, {b.code})", *guards)
@@ -270,7 +270,8 @@ class _Translator:
                 return self.called(node)
             case "comprehension":
                 return self.looped(node.comprehension)
-        raise Untranslatable
+            case _:
+                raise Untranslatable
 
     def constant(self, constant: Any) -> tuple[Sort, Any]:
         match constant.WhichOneof("kind"):
@@ -284,7 +285,8 @@ class _Translator:
                 return Sort.FLOAT, constant.number
             case "string":
                 return Sort.TEXT, constant.string
-        raise Untranslatable
+            case _:
+                raise Untranslatable
 
     def read(self, node: Any) -> Typed:
         where = path(node)
@@ -334,7 +336,7 @@ class _Translator:
             self.out.keep(f"ERROR if {errors} else {code}" if errors else code), Sort.LIST, field, error=bool(errors)
         )
 
-    def called(self, node: Any) -> Typed:
+    def called(self, node: Any) -> Typed:  # noqa: C901, PLR0911 - one line for each function
         name, args = node.call.function, list(node.call.args)
         if node.call.HasField("target"):
             args = [node.call.target, *args]
@@ -375,7 +377,8 @@ class _Translator:
                 found = self.held(node)
                 code = self.out.keep(f"ERROR if {found.code} is None else {found.code}") if found.error else found.code
                 return Typed(code, Sort.BOOL, error=found.error)
-        raise Untranslatable
+            case _:
+                raise Untranslatable
 
     def moment(self, name: str, word: str) -> Typed:
         known = duration_of(word) if name == "duration" else instant_of(word)
@@ -455,7 +458,8 @@ class _Translator:
                 return self.computed(f"shifted({a.code} + {b.code})", Sort.TIME, *guards)
             case (("_-_" | "_+_"), Sort.SPAN, Sort.SPAN):
                 return self.computed(f"span({a.code} {_SIGNS[name]} {b.code})", Sort.SPAN, *guards)
-        raise Untranslatable
+            case _:
+                raise Untranslatable
 
     # --- loops -----------------------------------------------------------------------------------
 
@@ -515,7 +519,8 @@ class _Translator:
                     return self.grown(args[1], own, result)
             case "_+_":
                 return self.grown(step, own, result)
-        raise Untranslatable
+            case _:
+                raise Untranslatable
 
     def grown(self, step: Any, own: tuple[str, ...], result: str) -> tuple[Sort, Field | None]:
         """The result with one more: counted, or in the list."""

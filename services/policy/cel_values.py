@@ -226,7 +226,7 @@ def at_most(a: Any, b: Any) -> bool | None:
     return None
 
 
-_ORDERED: Final = frozenset({int, float, str, bool})
+_ORDERED: Final[frozenset[type]] = frozenset({int, float, str, bool})
 
 
 def add(a: Any, b: Any) -> Any:
@@ -239,7 +239,7 @@ def add(a: Any, b: Any) -> Any:
     return a + b if kind in _ADDED else ERROR
 
 
-_ADDED: Final = frozenset({float, str, list})
+_ADDED: Final[frozenset[type]] = frozenset({float, str, list})
 
 
 def subtract(a: Any, b: Any) -> Any:
@@ -301,10 +301,7 @@ def bounded(value: int) -> Any:
 
 def size(value: Any) -> Any:
     """CEL's `size`."""
-    return len(value) if value.__class__ in _SIZED else ERROR
-
-
-_SIZED: Final = frozenset({str, list, dict})
+    return len(value) if isinstance(value, str | list | dict) else ERROR
 
 
 def select(value: Any, name: str) -> Any:

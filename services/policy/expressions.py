@@ -206,7 +206,9 @@ def _program(serialized: bytes, gather: Gather) -> Callable[[Scope], Any]:
         if not ready:
             ready.append(_untyped().deserialize(serialized))
         try:
-            return ready[0].eval(data=gather(scope)).value()
+            found = ready[0].eval(data=gather(scope))
+            # The value of an error is its message, a text like any other.
+            return None if found.type() == cel.Type.ERROR else found.value()
         except (RuntimeError, TypeError, ValueError, OverflowError):
             # What CEL can't take (a number beyond 64 bits in an undeclared field, half a character): not comparable.
             return None

@@ -42,10 +42,14 @@ _PROPERTIES: Final[dict[str, Any]] = {
     },
     "extra": {},
 }
-SCHEMA: Final = Schema({"type": "object", "required": ["area", "count", "price", "urgent", "at"], "properties": _PROPERTIES})
+SCHEMA: Final = Schema(
+    {"type": "object", "required": ["area", "count", "price", "urgent", "at"], "properties": _PROPERTIES}
+)
 LANGUAGE: Final = Language(
     SCHEMA.type,
-    customer_type({"plan": "string", "age": "int", "score": "number", "vip": "bool", "since": "date", "seen": "timestamp"}),
+    customer_type(
+        {"plan": "string", "age": "int", "score": "number", "vip": "bool", "since": "date", "seen": "timestamp"}
+    ),
 )
 
 _MIXED: Final = ("data.tags", "data.extra", "[1, 2.0, null]", '["a", true]')
@@ -66,20 +70,28 @@ class Grammar:
     def truth(self, depth: int) -> str:
         pick = self._choose
         if depth == 0:
-            return _of(pick, [self._null_test, self._word_test, lambda: pick(["data.urgent", "data.known", "true", "customer.attributes.vip", "previous.known"])])
+            return _of(
+                pick,
+                [
+                    self._null_test,
+                    self._word_test,
+                    lambda: pick(["data.urgent", "data.known", "true", "customer.attributes.vip", "previous.known"]),
+                ],
+            )
         down = depth - 1
-        truth = lambda: self.truth(down)  # noqa: E731 - short names read better in a grammar
         choices = [
-            lambda: f"({truth()} && {truth()})",
-            lambda: f"({truth()} || {truth()})",
-            lambda: f"!({truth()})",
-            lambda: f"({truth()} ? {truth()} : {truth()})",
+            lambda: f"({self.truth(down)} && {self.truth(down)})",
+            lambda: f"({self.truth(down)} || {self.truth(down)})",
+            lambda: f"!({self.truth(down)})",
+            lambda: f"({self.truth(down)} ? {self.truth(down)} : {self.truth(down)})",
             lambda: self._compared(self.text(down), self.text(down)),
             lambda: self._compared(self.whole(down), self.whole(down)),
             lambda: self._compared(self.number(down), self.number(down)),
             lambda: self._compared(self.time(down), self.time(down)),
             lambda: self._compared(self.span(down), self.span(down)),
-            lambda: self._compared(self.any(down), pick([self.text, self.whole, self.number, self.any, self.truth])(down)),
+            lambda: self._compared(
+                self.any(down), pick([self.text, self.whole, self.number, self.any, self.truth])(down)
+            ),
             lambda: f"{self.text(down)} in {self._words()}",
             lambda: f"{self.whole(down)} in [1, 3, {self.whole(0)}]",
             lambda: f"{self.any(down)} in {pick(_MIXED)}",
@@ -95,7 +107,20 @@ class Grammar:
 
     def _null_test(self) -> str:
         pick = self._choose
-        places = ["data.cause", "data.back_at", "data.place", "data.place.zip", "data.tags", "data.streets", "data.extra", "previous.place", "previous.price", "customer.attributes.age", "customer.locale", "event.sequence"]
+        places = [
+            "data.cause",
+            "data.back_at",
+            "data.place",
+            "data.place.zip",
+            "data.tags",
+            "data.streets",
+            "data.extra",
+            "previous.place",
+            "previous.price",
+            "customer.attributes.age",
+            "customer.locale",
+            "event.sequence",
+        ]
         if self._item == "street":
             places = ["x.name", "x.homes", "x.till", "x"]
         where = pick(places)
@@ -122,12 +147,18 @@ class Grammar:
         return f"{one} {self._choose(['==', '!=', '<', '<=', '>', '>='])} {other}"
 
     def _words(self) -> str:
-        return str(self._choose(['["a", "storm"]', "data.tags", '["a", data.cause]', "previous.tags", '["b", null]', "[]"]))
+        return str(
+            self._choose(['["a", "storm"]', "data.tags", '["a", data.cause]', "previous.tags", '["b", null]', "[]"])
+        )
 
     def _loop(self, depth: int) -> str:
         pick = self._choose
         self._item = pick(["street", "tag", "any"])
-        where = {"street": "data.streets", "tag": pick(["data.tags", "previous.tags", '["a", data.cause]']), "any": "data.extra"}[self._item]
+        where = {
+            "street": "data.streets",
+            "tag": pick(["data.tags", "previous.tags", '["a", data.cause]']),
+            "any": "data.extra",
+        }[self._item]
         inside = self.truth(depth)
         mapped = pick([self.text, self.whole, self.any])(depth)
         self._item = ""
@@ -148,7 +179,29 @@ class Grammar:
         pick = self._choose
         own = {"street": ["x.name"], "tag": ["x"], "any": [], "": []}[self._item]
         if depth == 0:
-            return str(pick([*own, *own, "data.area", "data.cause", "data.day", "data.place.zip", "previous.area", "previous.cause", "customer.attributes.plan", "customer.id", "customer.locale", "event.id", "event.subject", '"a"', '"storm"', '"\\u00e9\\n\\"\'"', '""']))
+            return str(
+                pick(
+                    [
+                        *own,
+                        *own,
+                        "data.area",
+                        "data.cause",
+                        "data.day",
+                        "data.place.zip",
+                        "previous.area",
+                        "previous.cause",
+                        "customer.attributes.plan",
+                        "customer.id",
+                        "customer.locale",
+                        "event.id",
+                        "event.subject",
+                        '"a"',
+                        '"storm"',
+                        '"\\u00e9\\n\\"\'"',
+                        '""',
+                    ]
+                )
+            )
         down = depth - 1
         return _of(
             pick,
@@ -164,7 +217,25 @@ class Grammar:
         pick = self._choose
         own = {"street": ["x.homes"], "tag": ["size(x)"], "any": [], "": []}[self._item]
         if depth == 0:
-            return str(pick([*own, *own, "data.count", "data.tries", "data.place.floor", "previous.count", "customer.attributes.age", "event.sequence", "0", "1", "3", "-7", "9223372036854775807"]))
+            return str(
+                pick(
+                    [
+                        *own,
+                        *own,
+                        "data.count",
+                        "data.tries",
+                        "data.place.floor",
+                        "previous.count",
+                        "customer.attributes.age",
+                        "event.sequence",
+                        "0",
+                        "1",
+                        "3",
+                        "-7",
+                        "9223372036854775807",
+                    ]
+                )
+            )
         down = depth - 1
         return _of(
             pick,
@@ -181,7 +252,21 @@ class Grammar:
     def number(self, depth: int) -> str:
         pick = self._choose
         if depth == 0:
-            return str(pick(["data.price", "data.rate", "previous.price", "customer.attributes.score", "0.0", "1.5", "3.0", "-2.25", "1e300"]))
+            return str(
+                pick(
+                    [
+                        "data.price",
+                        "data.rate",
+                        "previous.price",
+                        "customer.attributes.score",
+                        "0.0",
+                        "1.5",
+                        "3.0",
+                        "-2.25",
+                        "1e300",
+                    ]
+                )
+            )
         down = depth - 1
         return _of(
             pick,
@@ -197,29 +282,81 @@ class Grammar:
         pick = self._choose
         own = ["x.till"] if self._item == "street" else []
         if depth == 0:
-            return str(pick([*own, *own, "data.at", "data.back_at", "data.place.deep.since", "previous.at", "event.time", "now", "customer.attributes.seen", 'timestamp("1970-01-01T01:30:00Z")', 'timestamp("2026-03-28T22:30:00.5+01:00")']))
+            return str(
+                pick(
+                    [
+                        *own,
+                        *own,
+                        "data.at",
+                        "data.back_at",
+                        "data.place.deep.since",
+                        "previous.at",
+                        "event.time",
+                        "now",
+                        "customer.attributes.seen",
+                        'timestamp("1970-01-01T01:30:00Z")',
+                        'timestamp("2026-03-28T22:30:00.5+01:00")',
+                    ]
+                )
+            )
         down = depth - 1
-        return _of(pick, [lambda: self.time(0), lambda: f"({self.time(down)} {pick(['+', '-'])} {self.span(0)})", lambda: f"({self.truth(down)} ? {self.time(down)} : {self.time(down)})"])
+        return _of(
+            pick,
+            [
+                lambda: self.time(0),
+                lambda: f"({self.time(down)} {pick(['+', '-'])} {self.span(0)})",
+                lambda: f"({self.truth(down)} ? {self.time(down)} : {self.time(down)})",
+            ],
+        )
 
     def span(self, depth: int) -> str:
         pick = self._choose
-        constants = ['duration("30m")', 'duration("-1h30m")', 'duration("0s")', 'duration("1500ms")', 'duration("2000000h")']
+        constants = [
+            'duration("30m")',
+            'duration("-1h30m")',
+            'duration("0s")',
+            'duration("1500ms")',
+            'duration("2000000h")',
+        ]
         if depth == 0:
             return str(pick(constants))
         down = depth - 1
-        return _of(pick, [lambda: self.span(0), lambda: f"({self.time(down)} - {self.time(down)})", lambda: f"({self.span(down)} {pick(['+', '-'])} {self.span(down)})"])
+        return _of(
+            pick,
+            [
+                lambda: self.span(0),
+                lambda: f"({self.time(down)} - {self.time(down)})",
+                lambda: f"({self.span(down)} {pick(['+', '-'])} {self.span(down)})",
+            ],
+        )
 
     def any(self, depth: int) -> str:
         pick = self._choose
         own = ["x", "x.a"] if self._item == "any" else []
         if depth == 0:
-            return str(pick([*own, *own, "data.extra", "data.extra.a", "data.extra.a.b", "previous.extra", "data.extra[0]", 'data.extra["a"]']))
+            return str(
+                pick(
+                    [
+                        *own,
+                        *own,
+                        "data.extra",
+                        "data.extra.a",
+                        "data.extra.a.b",
+                        "previous.extra",
+                        "data.extra[0]",
+                        'data.extra["a"]',
+                    ]
+                )
+            )
         down = depth - 1
         return _of(
             pick,
             [
                 lambda: self.any(0),
-                lambda: f"({self.any(down)} {pick(['+', '-', '*', '/', '%'])} {pick([self.any, self.whole, self.number, self.text])(down)})",
+                lambda: (
+                    f"({self.any(down)} {pick(['+', '-', '*', '/', '%'])} "
+                    f"{pick([self.any, self.whole, self.number, self.text])(down)})"
+                ),
                 lambda: f"dyn({pick([self.whole, self.number, self.text, self.truth])(down)})",
             ],
         )
@@ -228,10 +365,56 @@ class Grammar:
 _TEXTS: Final = ("a", "storm", "", "é\n\"'", "b", "\U0001f600x")
 _WHOLES: Final = (0, 1, 3, -7, 5.0, (1 << 63) - 1, -(1 << 63), 9007199254740993)
 _NUMBERS: Final = (0, 0.0, 1, 1.5, 3.0, -2.25, 1e300, 9007199254740992.0)
-_TIMES: Final = ("1970-01-01T01:30:00Z", "1970-01-01T03:30:00+02:00", "1970-01-01T01:59:60Z", "2026-03-28T21:30:00.500000Z", "2026-03-28t21:30:00.5z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z")
+_TIMES: Final = (
+    "1970-01-01T01:30:00Z",
+    "1970-01-01T03:30:00+02:00",
+    "1970-01-01T01:59:60Z",
+    "2026-03-28T21:30:00.500000Z",
+    "2026-03-28t21:30:00.5z",
+    "9999-12-31T23:59:59Z",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00Z",
+)
 _DAYS: Final = ("2026-03-28", "1970-01-01")
-_ODD: Final = ("a", 1, 2.5, True, [], [1], ["a", None], {}, {"a": 1}, 1 << 70, "\ud800", float("inf"), float("nan"), 10**400, {"a": {"b": "\ud800"}}, [[1 << 64]], (1, 2), "2026-03-28T21:30:00Z")
-_ANY: Final = (None, 1, 3, 2.0, True, False, "a", "storm", [], [1, 2.0, "a"], ["a", "storm"], [{"a": 1}, {"a": {"b": 2}}], {"a": 1}, {"a": {"b": 3}}, {"a": "a"}, {"a": None}, {})
+_ODD: Final[tuple[Any, ...]] = (
+    "a",
+    1,
+    2.5,
+    True,
+    [],
+    [1],
+    ["a", None],
+    {},
+    {"a": 1},
+    1 << 70,
+    "\ud800",
+    float("inf"),
+    float("nan"),
+    10**400,
+    {"a": {"b": "\ud800"}},
+    [[1 << 64]],
+    (1, 2),
+    "2026-03-28T21:30:00Z",
+)
+_ANY: Final[tuple[Any, ...]] = (
+    None,
+    1,
+    3,
+    2.0,
+    True,
+    False,
+    "a",
+    "storm",
+    [],
+    [1, 2.0, "a"],
+    ["a", "storm"],
+    [{"a": 1}, {"a": {"b": 2}}],
+    {"a": 1},
+    {"a": {"b": 3}},
+    {"a": "a"},
+    {"a": None},
+    {},
+)
 
 
 class Scopes:
@@ -287,7 +470,11 @@ class Scopes:
 
     def _place(self) -> dict[str, Any]:
         pick = self._choose
-        found: dict[str, Any] = {"zip": self._odd_or(pick(_TEXTS)), "floor": self._odd_or(pick(_WHOLES)), "deep": pick([None, {}, {"since": pick(_TIMES)}])}
+        found: dict[str, Any] = {
+            "zip": self._odd_or(pick(_TEXTS)),
+            "floor": self._odd_or(pick(_WHOLES)),
+            "deep": pick([None, {}, {"since": pick(_TIMES)}]),
+        }
         return {name: value for name, value in found.items() if pick([True, True, False])}
 
     def _street(self) -> Any:
@@ -297,5 +484,12 @@ class Scopes:
 
     def _attributes(self) -> dict[str, Any]:
         pick = self._choose
-        found = {"plan": pick(_TEXTS), "age": pick(_WHOLES), "score": pick(_NUMBERS), "vip": pick([True, False]), "since": pick(_DAYS), "seen": pick(_TIMES)}
+        found = {
+            "plan": pick(_TEXTS),
+            "age": pick(_WHOLES),
+            "score": pick(_NUMBERS),
+            "vip": pick([True, False]),
+            "since": pick(_DAYS),
+            "seen": pick(_TIMES),
+        }
         return {name: self._odd_or(value) for name, value in found.items() if pick([True, True, False])}
