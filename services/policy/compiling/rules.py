@@ -147,10 +147,11 @@ class Rules:
         if rule.once is None or language is None:
             return None
         try:
-            return language.compile_key(rule.once, ["event", "data", "customer", "now"])
+            compiled = language.compile_key(rule.once, ["event", "data", "customer", "now"])
         except ExpressionError as error:
             self._notes.inside(placed.document, [*placed.keys, "once"], error)
             return None
+        return Key(compiled.source, compiled.evaluate)
 
     def _condition(self, placed: PlacedRule, key: str, source: str | None, names: Sequence[str]) -> Condition | None:
         if source is None:
