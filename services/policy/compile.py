@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from services.policy import words
 from services.policy.bundle import Bundle
-from services.policy.compiling.agreement import DIGEST, Agreement
+from services.policy.compiling.agreement import Agreement
 from services.policy.compiling.caps import cap
 from services.policy.compiling.defaults import defaults
 from services.policy.compiling.notes import Notes
@@ -21,10 +21,10 @@ from services.policy.compiling.types import Types, types
 from services.policy.draft import Draft, draft
 from services.policy.expressions import Compiled
 from services.policy.mistakes import Mistake, PolicyError
-from services.policy.template_lint import lint
+from services.policy.template_lint import DIGEST, lint
 from services.router.decision.model import Cap, Category, Lock, Policy, Rule
 
-__all__ = ["DIGEST", "Examined", "PolicyError", "compile_policy", "examine"]
+__all__ = ["Examined", "PolicyError", "compile_policy", "examine"]
 
 
 class Examined(Struct):

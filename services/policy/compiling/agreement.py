@@ -7,9 +7,7 @@ from services.policy.documents import Document
 from services.policy.draft import Draft, PlacedCap, PlacedRule
 from services.policy.mistakes import Mistake, nearest
 from services.policy.shapes import QuietHours, TenantFile
-
-# The template that puts several messages together.
-DIGEST = "digest"
+from services.policy.template_lint import DIGEST
 
 
 class Agreement:
