@@ -1,6 +1,7 @@
 """What `clarion policy check` says: every mistake with its place, and warnings of what is probably not meant.
 
-A policy with mistakes can't be compiled; warnings may stand. The warnings here are about rules that never match,
+A policy with mistakes can't be compiled; warnings may stand. Mistakes in rule tests are found here only: they keep
+people from putting a policy in force, but a router compiles it. The warnings here are about rules that never match,
 messages that promise an end nobody tells or that expire unsent, and things that nothing uses or nobody hears.
 """
 
@@ -13,6 +14,7 @@ from services.policy.draft import PlacedRule
 from services.policy.mistakes import Mistake, Report
 from services.policy.shapes import QuietHours, Rule, Where
 from services.policy.template_lint import DIGEST
+from services.policy.testing.files import mistakes_of as mistakes_of_tests
 from services.policy.words import LIFECYCLES
 from services.router.decision.model import MINUTE
 
@@ -29,7 +31,8 @@ def check(bundle: Bundle) -> Report:
         return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
-    return Report(tuple(examined.mistakes), tuple(warnings))
+    mistakes = sorted({*examined.mistakes, *mistakes_of_tests(examined)})
+    return Report(tuple(mistakes), tuple(warnings))
 
 
 def render(report: Report, bundle: Bundle, *, color: bool = False) -> str:
