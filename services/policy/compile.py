@@ -89,6 +89,8 @@ def examine(bundle: Bundle) -> Examined:
             rules=tuple(rules),
             rules_by_type=MappingProxyType(_by_type(rules, compiler.event_types)),
             rules_by_name=MappingProxyType({rule.name: rule for rule in rules if not rule.ignore}),
+            digests=DIGEST in found.template_names,
+            memory=max([0, *(cap.window for cap in caps), *(rule.once_window for rule in rules)]),
         )
     return examined
 
@@ -344,6 +346,29 @@ class _Compiler:
             document = self._draft.documents["clarion.yaml"]
             self._quiet_hours(document, tenant.defaults.quiet_hours)
             self._settings(document, tenant)
+            self._digest_template(tenant)
+
+    def _digest_template(self, tenant: TenantFile) -> None:
+        """Whoever may put messages into a digest needs the words for it."""
+        if DIGEST in self._draft.template_names:
+            return
+        needs = f"needs the template {DIGEST!r}"
+        for kind, given in (
+            ("channel", tenant.defaults.preferences.channel),
+            ("category", tenant.defaults.preferences.category),
+        ):
+            for name, value in given.items():
+                if value == "digest":
+                    keys = ["defaults", "preferences", kind, name]
+                    self.mistakes.append(self._draft.documents["clarion.yaml"].mistake(keys, f"'digest' {needs}"))
+        categories = self._draft.categories
+        for name, category in categories.categories.items() if categories else ():
+            if category.default == "digest":
+                document = self._draft.documents["categories.yaml"]
+                self.mistakes.append(document.mistake(["categories", name, "default"], f"'digest' {needs}"))
+        for placed in self._draft.caps:
+            if placed.cap.over == "digest":
+                self._at(placed, ["over"], f"'digest' {needs}")
 
     def _twice(self, what: str, named: Sequence[tuple[PlacedRule | PlacedCap, str]]) -> None:
         seen: set[str] = set()
@@ -407,6 +432,8 @@ class _Nowhere:
 _NOWHERE = _Nowhere()
 
 
+# The template that puts several messages together.
+DIGEST = "digest"
 # What a rule that ignores has no use for.
 _ONLY_OF_SENDERS = (
     *("category", "class", "channels", "template", "who", "segment", "material", "rollout", "holdout", "once"),

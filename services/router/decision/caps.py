@@ -1,10 +1,11 @@
 """Frequency caps: a true sliding window over the messages that were admitted (semantics 5; check 12).
 
-A cap counts the unreleased admissions of this customer with `now - window < time <= now`, in its scope and filter.
-A message is admitted only if every cap that matches it has room, after what is reserved for more urgent classes.
-Exempt classes and closures pass and still count. The first blocking cap in the policy's order says what happens;
-a deferred message waits until every blocking cap would admit it, were nothing else admitted meanwhile.
-Caps that do not concern channels are asked once for a decision.
+A cap counts the admissions of this customer with `now - window < time <= now`, in its scope and filter. A message is
+admitted only if every cap that matches it has room, after what is reserved for more urgent classes. Exempt classes and
+closures pass and still count. The first blocking cap in the policy's order says what happens; a deferred message waits
+until every blocking cap would admit it, were nothing else admitted meanwhile.
+Caps that do not concern channels are asked once for a decision. A digest counts once: for a cap that any of its parts
+matches.
 """
 
 from bisect import bisect_right
@@ -12,8 +13,9 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
+from services.router.decision import digest
 from services.router.decision.case import Allowed, Blocked, Case, Then
-from services.router.decision.model import Admission, Cap, CapFinding, MessageClass, Over, Per, Policy, Reason
+from services.router.decision.model import Admission, Cap, CapFinding, MessageClass, Over, Part, Per, Reason
 
 _time = attrgetter("time")
 
@@ -27,10 +29,11 @@ def check(case: Case, allowed: Allowed) -> Blocked | None:
     first: Cap | None = None
     free = 0
     admitted_again = True
+    channel = allowed.channel
     for cap in case.policy.caps:
-        if not _concerns(cap, case, allowed.channel):
+        if not _concerns(cap, case, channel):
             continue
-        finding = _ask(cap, case, allowed.channel)
+        finding = _ask(cap, case, channel)
         if finding.blocked:
             first = first or cap
             free = max(free, finding.next_free)
@@ -53,6 +56,7 @@ def admission(case: Case, channels: tuple[str, ...]) -> Admission:
         case.turn.event.subject,
         case.step,
         case.closure,
+        case.once,
     )
 
 
@@ -61,22 +65,17 @@ def release(admissions: tuple[Admission, ...], decision_id: bytes, step: int, ch
     for at in range(len(admissions) - 1, -1, -1):
         found = admissions[at]
         if found.decision_id == decision_id and found.step == step:
-            if found.released or channel not in found.channels:
-                return admissions
-            left = tuple(c for c in found.channels if c != channel)
-            changed = replace(found, channels=left) if left else replace(found, released=True)
-            return (*admissions[:at], changed, *admissions[at + 1 :])
+            return (*admissions[:at], *_without(found, channel), *admissions[at + 1 :])
     return admissions
-
-
-def longest_window(policy: Policy) -> int:
-    """Return how long an admission can matter."""
-    return max((cap.window for cap in policy.caps), default=0)
 
 
 def limit_for(cap: Cap, message_class: MessageClass) -> int:
     """Return the limit for a class: what is reserved for the classes above it is not for it."""
-    return cap.limit - sum(kept for above, kept in cap.reserve if above < message_class)
+    limit = cap.limit
+    for above, kept in cap.reserve:
+        if above < message_class:
+            limit -= kept
+    return limit
 
 
 def by_channel(cap: Cap) -> bool:
@@ -84,19 +83,28 @@ def by_channel(cap: Cap) -> bool:
     return cap.per is Per.CHANNEL or cap.where_channel != ""
 
 
+def _without(found: Admission, channel: str) -> tuple[Admission, ...]:
+    """Return an admission without a channel, nothing if it has no other."""
+    channels = tuple(c for c in found.channels if c != channel)
+    parts = tuple(replace(p, channels=tuple(c for c in p.channels if c != channel)) for p in found.parts)
+    if not channels and not any(p.channels for p in parts):
+        return ()
+    return (replace(found, channels=channels, parts=parts),)
+
+
 def _concerns(cap: Cap, case: Case, channel: str) -> bool:
     rule = case.rule
     return (
-        cap.where_channel in ("", channel)
-        and cap.where_category in ("", rule.category)
-        and cap.where_class in (None, rule.message_class)
-        and cap.where_rule in ("", rule.name)
+        (not cap.where_channel or cap.where_channel == channel)
+        and (not cap.where_category or cap.where_category == rule.category)
+        and (cap.where_class is None or cap.where_class is rule.message_class)
+        and (not cap.where_rule or cap.where_rule == rule.name)
         and (cap.per is not Per.SUBJECT or case.turn.event.subject != "")
     )
 
 
 def _ask(cap: Cap, case: Case, channel: str) -> CapFinding:
-    if by_channel(cap):
+    if cap.per is Per.CHANNEL or cap.where_channel:
         finding = _find(cap, case, channel)
         case.findings.append(finding)
         return finding
@@ -109,40 +117,59 @@ def _ask(cap: Cap, case: Case, channel: str) -> CapFinding:
 
 
 def _find(cap: Cap, case: Case, channel: str) -> CapFinding:
-    """Count, and say when there is room again. No admission is later than now: now never goes back."""
-    ledger = case.draft.admissions
-    start = bisect_right(ledger, case.now - cap.window, key=_time)
-    times = tuple(a.time for a in ledger[start:] if _counts(cap, a, case, channel))
-    limit = limit_for(cap, case.rule.message_class)
-    exempt = case.closure or case.rule.message_class in cap.exempt
+    """Count, and say when there is room again."""
+    rule = case.rule
+    message_class = rule.message_class
+    times = counted(cap, case, channel)
+    limit = limit_for(cap, message_class) if cap.reserve else cap.limit
+    exempt = case.closure or message_class in cap.exempt
     used = len(times)
     blocked = used >= limit and not exempt
     # The cap admits again when so many have left the window that fewer than the limit are in it.
     next_free = times[used - limit] + cap.window if blocked and limit > 0 else 0
-    shown = times[-max(limit, _SHOWN) :]
-    return CapFinding(cap.name, channel, used, limit, cap.window, blocked, next_free, shown, exempt)
+    shown = max(_SHOWN, limit)
+    return CapFinding(cap.name, channel, used, limit, cap.window, blocked, next_free, tuple(times[-shown:]), exempt)
 
 
-def _counts(cap: Cap, a: Admission, case: Case, channel: str) -> bool:
-    """Whether an admission is in the cap's filter and in the scope of this message."""
+def counted(cap: Cap, case: Case, channel: str) -> list[int]:
+    """Return when the admissions were made that a cap counts for this message. None is later than now."""
+    ledger, since = case.draft.admissions, case.now - cap.window
+    if ledger and ledger[0].time <= since:
+        ledger = ledger[bisect_right(ledger, since, key=_time) :]
+    if not (cap.where_category or cap.where_class or cap.where_rule):
+        if cap.per is Per.CUSTOMER and not channel:
+            return [a.time for a in ledger]
+        if cap.per is Per.CUSTOMER or cap.per is Per.CHANNEL:
+            return [
+                a.time
+                for a in ledger
+                if channel in a.channels or (a.parts and any(channel in p.channels for p in a.parts))
+            ]
+    return [
+        a.time
+        for a in ledger
+        if _counts(cap, a, case, channel) or (a.parts and any(_counts(cap, p, case, channel) for p in a.parts))
+    ]
+
+
+def _counts(cap: Cap, a: Admission | Part, case: Case, channel: str) -> bool:
+    """Whether an admission, or a part of one, is in the cap's filter and in the scope of this message."""
     if (
-        a.released
-        or (channel and channel not in a.channels)
-        or cap.where_category not in ("", a.category)
-        or cap.where_class not in (None, a.message_class)
-        or cap.where_rule not in ("", a.rule)
+        (channel not in a.channels if channel else not a.channels)
+        or (cap.where_category and cap.where_category != a.category)
+        or (cap.where_class is not None and cap.where_class is not a.message_class)
+        or (cap.where_rule and cap.where_rule != a.rule)
     ):
         return False
-    rule = case.rule
     match cap.per:
         case Per.CUSTOMER | Per.CHANNEL:
             return True
         case Per.CATEGORY:
-            return a.category == rule.category
+            return a.category == case.rule.category
         case Per.CLASS:
-            return a.message_class is rule.message_class
+            return a.message_class is case.rule.message_class
         case Per.RULE:
-            return a.rule == rule.name
+            return a.rule == case.rule.name
         case Per.SUBJECT:
             return a.subject == case.turn.event.subject
 
@@ -152,9 +179,11 @@ def _action(cap: Cap, case: Case, free: int) -> Blocked:
     match cap.over:
         case Over.REROUTE:
             return Blocked(Reason.CAP_REACHED, Then.NEXT, free)
-        case Over.DROP:
+        case Over.DROP | Over.HOLD:
             return Blocked(Reason.CAP_REACHED, Then.DROP, free)
-        case Over.DEFER | Over.DIGEST | Over.HOLD:
+        case Over.DIGEST:
+            return digest.wait(case)
+        case Over.DEFER:
             last = (case.first_held or case.now) + (cap.max_hold or cap.window)
             if not free or free > last:
                 return Blocked(Reason.CAP_REACHED, Then.DROP, free)

@@ -15,8 +15,10 @@ from msgspec import Struct
 from services.router.decision.model import (
     Admission,
     CapFinding,
+    Category,
     Customer,
     Decision,
+    Digest,
     Event,
     Hold,
     Identity,
@@ -38,11 +40,13 @@ from services.router.decision.model import (
 
 
 class Ended(Struct, frozen=True, gc=False):
-    """How a check ended a case; `due` only for a hold."""
+    """How a check ended a case; of a hold also when it is due, the control that pauses it, the digests it waits for."""
 
     outcome: Outcome
     reason: Reason
     due: int = 0
+    control: str = ""
+    digests: tuple[str, ...] = ()
 
 
 class Heard(Struct, frozen=True, gc=False):
@@ -77,6 +81,7 @@ class Blocked(Struct, frozen=True, gc=False):
     then: Then
     until: int = 0
     due: int = 0
+    control: str = ""
 
 
 class Draft(Struct):
@@ -87,19 +92,17 @@ class Draft(Struct):
     subjects: Mapping[tuple[str, str], Subject]
     holds: tuple[Hold, ...]
     opens: tuple[Open, ...]
+    profile: Profile
     superseded: list[Decision] = []
     decisions: list[Decision] = []
     timers: list[Timer] = []
+    digests: list[Digest] = []
 
     @classmethod
     def of(cls, customer: Customer) -> "Draft":
-        """Start from the customer as he is."""
-        return cls(customer, customer.admissions, customer.subjects, customer.holds, customer.opens)
-
-    @property
-    def profile(self) -> Profile:
-        """The customer's profile; one without anything if none is known."""
-        return self.origin.profile or Profile(self.origin.id)
+        """Start from the customer as he is; one nobody knows has a profile without anything."""
+        profile = customer.profile or Profile(customer.id)
+        return cls(customer, customer.admissions, customer.subjects, customer.holds, customer.opens, profile)
 
     def put(self, subject: Subject) -> None:
         """Keep what is now known of a subject; the other subjects stay the same objects."""
@@ -117,36 +120,49 @@ class Draft(Struct):
         customer = old
         if not kept:
             customer = Customer(old.tenant, old.id, old.profile, self.admissions, self.subjects, self.holds, self.opens)
-        return Result((*self.superseded, *self.decisions), customer, tuple(self.timers), identity)
+        decisions = (*self.superseded, *self.decisions)
+        return Result(decisions, customer, tuple(self.timers), identity, tuple(self.digests))
 
 
 class Turn(Struct):
-    """One event's turn. `older` are the holds of its subject; the flags say what its cases did so far."""
+    """One event's turn. `older` are the holds of its subject; the flags say what its cases did so far.
+
+    `announces`: a rule of this closing event tells of the end also those who were not told of the beginning.
+    """
 
     event: Event
     first_seen: int
     heard: Heard
     older: tuple[Hold, ...] = ()
+    announces: bool = False
     in_sequence: bool = False
     ended_a_hold: bool = False
 
 
-class Case(Struct, kw_only=True):
-    """One (event, rule, customer) on its way through the checks."""
+class Case(Struct):
+    """One (event, rule, customer) on its way through the checks.
+
+    `flushing` are the channels whose digest it waited for, when that is due now.
+    """
 
     policy: Policy
     draft: Draft
     turn: Turn
     rule: Rule
+    category: Category
     now: int
     decision_id: bytes
     expires: int
+    closure: bool
     revision: int = 0
     step: int = 0
     first_held: int = 0
     failed: tuple[str, ...] = ()
     tried: tuple[RuleTried, ...] = ()
-    closure: bool = False
+    flushing: tuple[str, ...] = ()
+    announced: bool = False
+    once: str = ""
+    detail: str = ""
     every: bool = False
     allowed: tuple[Allowed, ...] = ()
     verdicts: list[Verdict] = []

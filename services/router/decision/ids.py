@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from msgspec import msgpack
 
-from services.router.decision.model import Event
+from services.router.decision.model import Customer, Event
 
 SIZE = 20
 _PAD = "=" * (-(SIZE * 8) % 40 // 5)
@@ -31,6 +31,11 @@ def record_id(event: Event, first_seen: int, position: tuple[int, int]) -> bytes
 def send_id(decision: bytes, channel: str, step: int) -> bytes:
     """Return the id of the message that this step of a decision sends on this channel."""
     return _hash((decision, channel, step))
+
+
+def digest_id(customer: Customer, channel: str, due: int) -> bytes:
+    """Return the id of a customer's digest on a channel; of the flush as a whole without channel (semantics 3)."""
+    return _hash((customer.tenant, customer.id, "digest", channel, due))
 
 
 def text(id: bytes) -> str:

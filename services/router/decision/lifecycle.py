@@ -1,7 +1,8 @@
 """What a customer has heard of a subject, and what that means for the next event (semantics 7; checks 4 and 7).
 
 Told is who was sent something of the subject after the last closing message, and it is not known to have failed.
-A closing event ends the older holds of its subject; it goes to those who were told, as a closure, and to no one else.
+A closing event ends the older holds of its subject; it goes to those who were told, as a closure, and to no one else
+unless its rule announces it. Of one `once` key a customer gets one message within its window.
 An update that says nothing new against the last message is not sent. A failed message is taken back: what the
 customer had heard before it counts again, also when it was the closing one.
 An event with lifecycle `point`, or without subject, has no part in this; only its sequence and the order of its
@@ -10,9 +11,9 @@ messages are kept.
 
 from msgspec.structs import replace
 
-from services.router.decision.caps import longest_window
 from services.router.decision.case import Case, Draft, Ended, Heard, Turn
 from services.router.decision.model import (
+    Admission,
     Customer,
     Event,
     Hold,
@@ -28,6 +29,7 @@ from services.router.decision.rules import holds
 
 # Of one subject so many messages are remembered. Only if all of them failed could an older one matter.
 _REMEMBERED = 16
+_KEY_SHOWN = 80
 
 
 def followed(event: Event) -> bool:
@@ -35,7 +37,7 @@ def followed(event: Event) -> bool:
     return event.lifecycle is not Lifecycle.POINT and event.subject != ""
 
 
-def turn(draft: Draft, event: Event, first_seen: int) -> Turn:
+def turn(draft: Draft, event: Event, first_seen: int, *, announces: bool = False) -> Turn:
     """Return the turn of a new event: all its rules see the subject as it is now."""
     subject = draft.subjects.get((event.source, event.subject)) if event.subject else None
     heard = Heard() if subject is None else Heard(subject.told, subject.previous, subject.highest_sequence)
@@ -43,7 +45,7 @@ def turn(draft: Draft, event: Event, first_seen: int) -> Turn:
     if followed(event):
         found = [h for h in draft.holds if _same_subject(h.event, event) and followed(h.event)]
         older = tuple(sorted(found, key=order))
-    return Turn(event, first_seen, heard, older)
+    return Turn(event, first_seen, heard, older, announces)
 
 
 def order(hold: Hold) -> tuple[int, int, bytes]:
@@ -71,16 +73,22 @@ def in_sequence(case: Case) -> Ended | None:
     return None
 
 
+def is_closure(turn: Turn) -> bool:
+    """Whether this is the end of what the customer was told of."""
+    return turn.event.lifecycle.closing and bool(turn.heard.told)
+
+
 def worth_telling(case: Case) -> Ended | None:
     """Check 7: whether this event is news to this customer."""
-    event, heard = case.turn.event, case.turn.heard
-    if not followed(event):
+    event, heard, rule = case.turn.event, case.turn.heard, case.rule
+    if case.closure or not followed(event):
         return None
     if event.lifecycle.closing:
-        if heard.told:
-            case.closure = True
+        transient = case.turn.ended_a_hold
+        if case.announced or rule.announce_always or (transient and rule.announce_transient):
+            case.announced = True
             return None
-        if case.turn.ended_a_hold:
+        if transient:
             return Ended(Outcome.TRANSIENT, Reason.TRANSIENT)
         return Ended(Outcome.SUPPRESSED, Reason.NEVER_INFORMED)
     if (
@@ -90,6 +98,33 @@ def worth_telling(case: Case) -> Ended | None:
     ):
         return Ended(Outcome.SUPPRESSED, Reason.NOT_MATERIAL)
     return None
+
+
+def not_again(case: Case) -> Ended | None:
+    """Check 7, `once`: whether the customer had a message of this rule with this key within the window.
+
+    A next step of the same decision is the same message. Without a key nothing can be told apart, so nothing is kept.
+    """
+    rule = case.rule
+    if rule.once is None:
+        return None
+    case.once = rule.once.evaluate(case.scope()) or ""
+    if case.closure or not case.once:
+        return None
+    since = case.now - rule.once_window
+    for admission in reversed(case.draft.admissions):
+        if admission.time <= since:
+            break
+        if admission.decision_id != case.decision_id and _had(admission, rule.name, case.once):
+            case.detail = f"key {case.once[:_KEY_SHOWN]!r}"
+            return Ended(Outcome.SUPPRESSED, Reason.ONCE)
+    return None
+
+
+def _had(admission: Admission, rule: str, key: str) -> bool:
+    if admission.channels and admission.once == key and admission.rule == rule:
+        return True
+    return any(p.channels and p.once == key and p.rule == rule for p in admission.parts)
 
 
 def note_event(draft: Draft, turn: Turn, now: int) -> None:
@@ -137,13 +172,15 @@ def last_send(draft: Draft, event: Event, channel: str) -> bytes:
 
 
 def take_back(draft: Draft, send_id: bytes) -> None:
-    """Forget a message that is known to have failed; feedback names the send, not what it was about."""
-    for known in draft.subjects.values():
+    """Forget a message that is known to have failed; feedback names the send, not what it was about.
+
+    A digest can be about several subjects.
+    """
+    for known in tuple(draft.subjects.values()):
         messages = (*known.closed, *known.told)
         left = tuple(m for m in messages if m.send_id != send_id)
         if len(left) != len(messages):
             draft.put(_with_messages(known, left))
-            return
 
 
 def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
@@ -160,7 +197,7 @@ def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
 
 def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     """Return the customer without what can no longer matter; the same object if all of it can."""
-    since = now - longest_window(policy)
+    since = now - policy.memory
     admissions = customer.admissions
     if admissions and admissions[0].time <= since:
         admissions = tuple(a for a in admissions if a.time > since)

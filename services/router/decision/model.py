@@ -285,6 +285,7 @@ class Admission(Struct, frozen=True, gc=False):
 
     `once` is the key of the rule's `once`, "" for none. An admission of a digest has a `Part` for every item after
     the first one; its own fields are the first item's. `decision_id` is then the flush's (see `ids.digest_id`).
+    A channel that was released is not among `channels` any more; an admission without any is forgotten.
     """
 
     time: int
@@ -296,7 +297,6 @@ class Admission(Struct, frozen=True, gc=False):
     subject: str
     step: int = 0
     closure: bool = False
-    released: bool = False
     once: str = ""
     parts: tuple[Part, ...] = ()
 
@@ -547,7 +547,9 @@ class Policy(Struct, frozen=True, gc=False):
     """A policy, compiled: one immutable value with a content hash.
 
     `rules_by_type` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that
-    make messages. `controls` are those in force, in order of their names; they are no part of the hash.
+    make messages. `memory` is how long an admission can matter: the longest window of a cap or a rule's `once`.
+    Without `digests` (the template) nothing is put into one: who wants that gets his messages at once.
+    `controls` are those in force, in order of their names; they are no part of the hash.
     """
 
     tenant: str
@@ -560,6 +562,8 @@ class Policy(Struct, frozen=True, gc=False):
     rules: tuple[Rule, ...]
     rules_by_type: Mapping[str, tuple[Rule, ...]]
     rules_by_name: Mapping[str, Rule] = {}
+    memory: int = 0
+    digests: bool = True
     controls: tuple[Control, ...] = ()
 
 

@@ -4,15 +4,17 @@
 a dropped one ends it in SUPPRESSED. `all` takes every channel that passes, and waits only if none does.
 A channel passed over by quiet hours is waited for when no other could be used.
 A hold that would not be released before the decision expires is not held: it is EXPIRED at once.
-Digests (check 10) come first in `CHECKS` once they exist: one that answers HOLD DIGEST for a value of `digest`.
+A channel that a pause names is held before anything else is asked of it.
 """
 
-from services.router.decision import caps, quiet_hours
+from services.router.decision import caps, controls, digest, local_time, quiet_hours
 from services.router.decision.case import Allowed, Blocked, Case, ChannelCheck, Ended, Then
 from services.router.decision.model import Outcome, Reason, Verdict
 from services.router.decision.preferences import furthest
 
 CHECKS: tuple[ChannelCheck, ...] = (
+    controls.pauses,  # 5, for the channels that a pause names
+    digest.check,  # 10
     quiet_hours.check,  # 11
     caps.check,  # 12
 )
@@ -20,9 +22,9 @@ CHECKS: tuple[ChannelCheck, ...] = (
 
 def choose(case: Case) -> Ended | None:
     """Checks 10 to 13: find the channels to use now, or what to wait for, or why there is none."""
-    case.timezone = quiet_hours.zone_of(case.draft.profile, case.policy.defaults)
-    case.local_time = quiet_hours.local(case.now, case.timezone)
-    waits: list[Blocked] = []
+    case.timezone = local_time.zone_of(case.draft.profile, case.policy.defaults)
+    case.local_time = local_time.written(case.now, case.timezone)
+    waits: list[tuple[str, Blocked]] = []
     for allowed in case.allowed:
         blocked = _blocked(case, allowed)
         _note(case, allowed, blocked)
@@ -32,16 +34,16 @@ def choose(case: Case) -> Ended | None:
                 break
             continue
         if blocked.due:
-            waits.append(blocked)
+            waits.append((allowed.channel, blocked))
         if case.every or blocked.then is Then.NEXT:
             continue
         if blocked.then is Then.HOLD:
-            return _hold(case, blocked)
+            return _hold(case, waits[-1:])
         return Ended(Outcome.SUPPRESSED, blocked.reason)
     if case.used:
         return Ended(Outcome.SEND, Reason.CLOSURE if case.closure else Reason.ALLOWED)
     if waits:
-        return _hold(case, min(waits, key=lambda wait: wait.due))
+        return _hold(case, waits)
     return Ended(Outcome.SUPPRESSED, furthest(case.verdicts))
 
 
@@ -58,7 +60,15 @@ def _note(case: Case, allowed: Allowed, blocked: Blocked | None) -> None:
     case.verdicts.append(Verdict(allowed.channel, reason, allowed.preference, allowed.preference_set, until))
 
 
-def _hold(case: Case, wait: Blocked) -> Ended:
-    if wait.due >= case.expires:
+def _hold(case: Case, waits: list[tuple[str, Blocked]]) -> Ended:
+    """Wait for the earliest of the channels that could be waited for; the first of the plan among those that tie."""
+    wait = min((blocked for _, blocked in waits), key=lambda blocked: blocked.due)
+    if wait.due >= case.expires and wait.reason is not Reason.PAUSED:
         return Ended(Outcome.EXPIRED, Reason.EXPIRED)
-    return Ended(Outcome.HOLD, wait.reason, wait.due)
+    together = tuple(c for c, blocked in waits if blocked.due == wait.due and blocked.reason is wait.reason)
+    if wait.reason is Reason.DIGEST:
+        digests = tuple(c for c in together if c in case.flushing) if case.flushing else together
+    else:
+        # What its flush finds quiet, capped or paused stays a member: it goes with the digest when it is released.
+        digests = case.flushing if any(c in case.flushing for c in together) else ()
+    return Ended(Outcome.HOLD, wait.reason, wait.due, wait.control, digests)

@@ -4,10 +4,12 @@ Each channel goes down the eleven steps and the first that hits decides; the ver
 category is allowed whatever the customer prefers, but on one channel only, and those he did not turn off go first.
 A closing message takes the channel that carried the last message of its subject first.
 A preference of `digest` lets a channel pass here: holding for the flush is check 10's, one entry of `plan.CHECKS`.
+A channel that a control stops is out of the plan before anything is asked of it.
 """
 
 from collections.abc import Iterable
 
+from services.router.decision import controls
 from services.router.decision.case import Allowed, Case, Ended
 from services.router.decision.model import (
     Category,
@@ -25,6 +27,7 @@ from services.router.decision.model import (
 
 # How far a channel came, for the reason of a decision without a channel: section 4's steps, quiet hours, caps, failed.
 _CAME = {
+    Reason.STOPPED: 0,
     Reason.NO_ADDRESS: 1,
     Reason.ADDRESS_SUPPRESSED: 2,
     Reason.LOCKED: 3,
@@ -39,13 +42,15 @@ _CAME = {
 
 def allow(case: Case) -> Ended | None:
     """Check 8: find the allowed channels, in order, and say why each other one is not."""
-    rule, profile, policy = case.rule, case.draft.profile, case.policy
-    category = policy.categories[rule.category]
+    rule, profile, policy, category = case.rule, case.draft.profile, case.policy, case.category
     case.every = rule.plan.all and not category.required
     allowed: list[Allowed] = []
     for channel in _order(case, category):
         if channel in case.failed:
             case.verdicts.append(Verdict(channel, Reason.CHANNEL_FAILED))
+            continue
+        if policy.controls and controls.stops(case, channel):
+            case.verdicts.append(Verdict(channel, Reason.STOPPED))
             continue
         verdict, value = judge(channel, rule, category, profile, policy, case.now)
         if verdict.reason is Reason.ALLOWED:
@@ -58,11 +63,11 @@ def allow(case: Case) -> Ended | None:
 
 def furthest(verdicts: Iterable[Verdict]) -> Reason:
     """Return the reason of the channel that came furthest through the checks; the first of those that tie."""
-    best = Reason.NO_ADDRESS
+    best: Reason | None = None
     for verdict in verdicts:
-        if _CAME[verdict.reason] > _CAME[best]:
+        if best is None or _CAME[verdict.reason] > _CAME[best]:
             best = verdict.reason
-    return best
+    return best or Reason.NO_ADDRESS
 
 
 def judge(
@@ -97,12 +102,17 @@ def wish(channel: str, category: Category, profile: Profile, defaults: Defaults)
 
 def _unreachable(channel: str, category: Category, profile: Profile, policy: Policy) -> Reason | None:
     """Steps 1 to 3: what no preference can change."""
-    if not any(a.channel == channel for a in profile.addresses):
+    for address in profile.addresses:
+        if address.channel == channel:
+            break
+    else:
         return Reason.NO_ADDRESS
-    if any(s.channel in (channel, "") for s in profile.suppressed):
-        return Reason.ADDRESS_SUPPRESSED
-    if any(lock.category in (category.name, "") and lock.channel in (channel, "") for lock in policy.locks):
-        return Reason.LOCKED
+    for suppression in profile.suppressed:
+        if suppression.channel in (channel, ""):
+            return Reason.ADDRESS_SUPPRESSED
+    for lock in policy.locks:
+        if lock.category in (category.name, "") and lock.channel in (channel, ""):
+            return Reason.LOCKED
     return None
 
 
@@ -126,6 +136,8 @@ def _hit(preferences: tuple[Preference, ...], category: str, channel: str) -> tu
 def _order(case: Case, category: Category) -> tuple[str, ...]:
     """Return the channels of the plan in the order in which they are tried, each once."""
     plan, profile = case.rule.plan, case.draft.profile
+    if len(plan.channels) == 1:
+        return plan.channels
     if plan.fixed and not (plan.all and category.required):
         order = plan.channels
     else:

@@ -1,20 +1,22 @@
 """What the end of a case leaves behind: sends, admissions, holds, and the record of the decision.
 
-Caps, what the customer has heard, and the way to a next step change here together, and only by a SEND.
+Caps, what the customer has heard, and the way to a next step change here together, and only by a SEND. A message that
+goes with a digest counts when the whole flush was decided, and has no next step.
 A hold keeps all that deciding it again needs. Whatever happens, one record is written; it is terminal unless held.
 """
 
-from services.router.decision import caps, fallback, ids, lifecycle, rules
+from services.router.decision import caps, digest, fallback, ids, lifecycle, rules
 from services.router.decision.case import Case, Draft, Ended, Turn
+from services.router.decision.digest import Flush
 from services.router.decision.model import Decision, Event, Hold, Open, Outcome, Policy, RuleTried, Send, Timer
 
 
-def settle(case: Case, ended: Ended) -> None:
-    """Keep what follows from the end of a case, and its record."""
+def settle(case: Case, ended: Ended, flush: Flush | None = None) -> None:
+    """Keep what follows from the end of a case, and its record; `flush` is the one it is a member of."""
     draft = case.draft
     sends: tuple[Send, ...] = ()
     if ended.outcome is Outcome.SEND:
-        sends = _send(case)
+        sends = _send(case) if flush is None else _send_in_digest(case, flush)
     elif ended.outcome is Outcome.HOLD:
         _hold(case, ended)
     draft.decisions.append(
@@ -40,7 +42,8 @@ def settle(case: Case, ended: Ended) -> None:
             case.local_time,
             draft.profile.locale or case.policy.defaults.locale,
             sends,
-            policy_hash=case.policy.hash,
+            case.detail,
+            case.policy.hash,
         )
     )
 
@@ -57,6 +60,17 @@ def _send(case: Case) -> tuple[Send, ...]:
     return sends
 
 
+def _send_in_digest(case: Case, flush: Flush) -> tuple[Send, ...]:
+    draft, event = case.draft, case.turn.event
+    sends = []
+    for channel in case.used:
+        send_id, after = ids.digest_id(draft.origin, channel, flush.due), lifecycle.last_send(draft, event, channel)
+        sends.append(Send(send_id, channel, b"" if after == send_id else after, digest=True))
+    digest.join(flush, case, tuple(s.after for s in sends))
+    lifecycle.note_sends(draft, case.turn, tuple(sends), case.now)
+    return tuple(sends)
+
+
 def _hold(case: Case, ended: Ended) -> None:
     hold = Hold(
         case.decision_id,
@@ -71,6 +85,9 @@ def _hold(case: Case, ended: Ended) -> None:
         case.rule.message_class,
         case.failed,
         case.turn.event,
+        ended.control,
+        ended.digests,
+        case.announced,
     )
     case.draft.holds = (*case.draft.holds, hold)
     case.draft.timers.append(Timer(ended.due, case.decision_id))

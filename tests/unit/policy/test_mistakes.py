@@ -82,8 +82,10 @@ TABLE = [
     (
         "clarion.yaml",
         "tenant: acme",
-        "tenant: acme\nsegments: {gold: 'true'}",
-        ["clarion.yaml:2:1: segments: 'segments' is not supported yet"],
+        "tenant: acme\nsegments: {gold: 'customer.attributes.paln == null'}",
+        [
+            "clarion.yaml:2:19: segments.gold: undefined field 'paln' in customer.attributes (did you mean 'plan'?)",
+        ],
     ),
     (
         "clarion.yaml",
@@ -94,14 +96,14 @@ TABLE = [
     (
         "clarion.yaml",
         "  channels: [email]",
-        "  channels: [email]\n  digest: {every: 1d}",
-        ["clarion.yaml:6:3: defaults.digest: 'digest' is not supported yet"],
+        "  channels: [email]\n  digest: {every: 2d}",
+        ["clarion.yaml:6:19: defaults.digest.every: '2d' is not one of 1d, 1h"],
     ),
     (
         "categories.yaml",
         "default: off",
         "default: digest",
-        ["categories.yaml:3:34: categories.news.default: 'digest' is not supported yet"],
+        ["categories.yaml:3:34: categories.news.default: 'digest' needs the template 'digest'"],
     ),
     (
         "categories.yaml",
@@ -120,7 +122,7 @@ TABLE = [
         "over: rerout",
         ["caps.yaml:2:92: caps[0].over: 'rerout' is not one of drop, defer, reroute, digest (did you mean 'reroute'?)"],
     ),
-    ("caps.yaml", "over: drop", "over: digest", ["caps.yaml:2:92: caps[0].over: 'digest' is not supported yet"]),
+    ("caps.yaml", "over: drop", "over: digest", ["caps.yaml:2:92: caps[0].over: 'digest' needs the template 'digest'"]),
     (
         "caps.yaml",
         "over: defer",
@@ -225,8 +227,10 @@ TABLE = [
     (
         "rules/10.yaml",
         "first: [ email ]",
-        "first: [email, sms]",
-        ["rules/10.yaml:17:31: rules[1].channels.first[1]: 'sms' is not supported yet"],
+        "first: [email, smss]",
+        [
+            "rules/10.yaml:17:31: rules[1].channels.first[1]: 'smss' is not one of push, sms, email, chat, webhook, inbox, gateway (did you mean 'sms'?)",
+        ],
     ),
     (
         "rules/10.yaml",
@@ -240,13 +244,31 @@ TABLE = [
         "rules/10.yaml",
         "expires_after: 4h",
         "expires_after: 4h\n    once: data.order",
-        ["rules/10.yaml:13:5: rules[0].once: 'once' is not supported yet"],
+        ["rules/10.yaml:13:5: rules[0].once: 'once_window' is missing"],
     ),
     (
         "rules/10.yaml",
         "expires_after: 4h",
-        "expires_after: 4h\n    rollout: {percent: 3}",
-        ["rules/10.yaml:13:5: rules[0].rollout: 'rollout' is not supported yet"],
+        "expires_after: 4h\n    once: data.count\n    once_window: 1d",
+        ["rules/10.yaml:13:11: rules[0].once: gives int, not text"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 4h\n    rollout: {percent: 300}",
+        ["rules/10.yaml:13:24: rules[0].rollout.percent: must be from 0 to 100, with at most two decimals"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 4h\n    holdout: {percent: 0.125}",
+        ["rules/10.yaml:13:24: rules[0].holdout.percent: must be from 0 to 100, with at most two decimals"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 4h\n    segment: gold",
+        ["rules/10.yaml:13:14: rules[0].segment: unknown segment 'gold'"],
     ),
     (
         "rules/10.yaml",
