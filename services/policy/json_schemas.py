@@ -37,7 +37,7 @@ _ENTRIES: Final[Mapping[type[Shape], tuple[str, type[Shape]]]] = {CapsFile: ("ca
 _SAID: Final[Mapping[str, str]] = {
     "TenantFile.tenant": "Name of the tenant; events and customers belong to it.",
     "TenantFile.defaults": "What holds where a customer or a rule says nothing.",
-    "TenantFile.attributes": "What is known of customers, with its type; only these can be used in conditions and texts.",
+    "TenantFile.attributes": "What is known of customers, with its type; conditions and texts can use only these.",
     "TenantFile.segments": "Named groups of customers: a condition over `customer`. Rules name them with `segment`.",
     "TenantFile.jargon": "Words that customers do not use, by language; the check warns of them in texts.",
     "TenantFile.locks": "What is never sent, whatever anyone prefers: by law, or by our own decision.",
