@@ -121,6 +121,7 @@ def _end_older(case: Case) -> Ended | None:
         replaced = turn.heard.told or turn.announces
         end_holds(case.draft, turn, case.policy, SUPERSEDED if replaced else TRANSIENT, case.now)
         fallback.close(case.draft, turn)
+        case.announced = lifecycle.announces(case)
     return None
 
 
@@ -274,10 +275,9 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
     case.step = next_step(waiting)
     case.first_held = waiting.first_held
     case.failed = waiting.failed_channels
+    case.announced = waiting.announced
     if isinstance(waiting, Open):
         case.failed = (*case.failed, waiting.channel)
-    else:
-        case.announced = waiting.announced
     return case
 
 
