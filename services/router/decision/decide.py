@@ -216,7 +216,8 @@ def _on_holds(due: list[Hold], policy: Policy, customer: Customer, now: int) -> 
 
 def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
     """Decide the members of a flush against the ledger as it is; who strays to another channel goes by himself."""
-    flush = Flush(max(h.due for h in members))
+    # What a lifted pause releases was due later than now; two lifts must not make one and the same send.
+    flush = Flush(min(now, max(h.due for h in members)))
     strays = []
     for hold in members:
         case = _case_again(draft, policy, hold, now)

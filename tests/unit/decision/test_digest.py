@@ -455,14 +455,34 @@ def test_members_that_are_paused_at_their_flush_stay_members_when_it_is_lifted()
     assert [len(d.items) for d in given.digests] == [2]
 
 
-def test_a_whole_decision_paused_at_its_flush_goes_into_the_next_digest() -> None:
+def test_members_that_are_paused_as_a_whole_at_their_flush_stay_members_too() -> None:
     given = world()
-    held = point(given)
+    for subject in ("A", "B"):
+        point(given, subject=subject)
     given.steer(pause())
-    assert [ended(d) for d in flush(given)] == [("HOLD", "PAUSED")]
-    again = given.later(HOUR).lift("wait").decisions
-    assert [(ended(d), d.due) for d in again] == [(HELD, MORNING + DAY)]
-    assert [d.decision_id for d in again] == [held.decision_id]
+    assert [(ended(d), d.verdicts) for d in flush(given)] == [(("HOLD", "PAUSED"), ())] * 2
+    assert [ended(d) for d in given.later(HOUR).lift("wait").decisions] == [SENT] * 2
+    assert [len(d.items) for d in given.digests] == [2]
+
+
+def test_what_is_paused_before_it_waits_for_a_digest_goes_into_the_next_one() -> None:
+    given = world().steer(pause())
+    assert ended(point(given)) == ("HOLD", "PAUSED")
+    assert given.customer.holds[0].digests == ()
+    again = one(given.later(HOUR).lift("wait"))
+    assert (ended(again), again.due) == (HELD, MORNING)
+
+
+def test_two_pauses_lifted_one_after_the_other_make_two_digests() -> None:
+    given = world(rule(name="a", plan=first("email"), go_on=True), rule(name="b", plan=first("email")))
+    given.event(lifecycle=POINT)
+    given.steer(pause("p", rule="a"), pause("q", rule="b"))
+    assert [ended(d) for d in flush(given)] == [("HOLD", "PAUSED")] * 2
+    for name in ("p", "q"):
+        given.later(HOUR).lift(name)
+    assert [(d.send_id, len(d.items)) for d in given.digests] == [
+        (ids.digest_id(given.customer, "email", MORNING + hours * HOUR), 1) for hours in (1, 2)
+    ]
 
 
 def test_a_member_whose_way_leads_to_another_channel_goes_by_himself_after_the_digest() -> None:
