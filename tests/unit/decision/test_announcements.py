@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.router.decision.model import HOUR, Feedback, Lifecycle, Over, Suppression
 from tests.builders import (
@@ -87,11 +88,9 @@ def test_opt_out_wins_over_an_announcement() -> None:
 def test_one_rule_that_announces_makes_the_holds_superseded_and_the_others_stay_silent() -> None:
     loud = rule(name="loud", announce_transient=True, plan=first("email"), go_on=True)
     silent = rule(name="silent", plan=first("push"))
-    for rules in ((loud, silent), ({"silent": silent}["silent"], loud)):
+    for rules in ((loud, silent), (replace(silent, go_on=True), loud)):
         world = night()
-        opened = world.policy.rules[0]
-        ordered = tuple(rule(**{**{f: getattr(r, f) for f in r.__struct_fields__}, "go_on": True}) for r in rules)
-        world.policy = policy(opened, *ordered, defaults=SMS_QUIET)
+        world.policy = policy(world.policy.rules[0], *rules, defaults=SMS_QUIET)
         result = world.event(lifecycle=RESOLVED)
         wanted = {"loud": SENT, "silent": TRANSIENT, "opened": SUPERSEDED}
         assert {d.rule_name: ended(d) for d in result.decisions} == wanted

@@ -9,12 +9,12 @@ from services.router.decision.model import (
     Control,
     ControlKind,
     Feedback,
+    Lifecycle,
     MessageClass,
+    Reason,
     Suppression,
     Verdict,
 )
-from services.router.decision.model import Lifecycle as L
-from services.router.decision.model import Reason as R
 from tests.builders import (
     NOON,
     World,
@@ -96,9 +96,9 @@ def test_a_stop_wins_over_a_pause_wherever_it_stands() -> None:
 
 def test_a_stop_wins_over_a_closure() -> None:
     given = world()
-    given.event(lifecycle=L.OPENED)
-    assert ended(one(given.steer(stop()).event(lifecycle=L.RESOLVED))) == STOPPED
-    assert ended(one(given.steer().event(lifecycle=L.RESOLVED))) == CLOSURE
+    given.event(lifecycle=Lifecycle.OPENED)
+    assert ended(one(given.steer(stop()).event(lifecycle=Lifecycle.RESOLVED))) == STOPPED
+    assert ended(one(given.steer().event(lifecycle=Lifecycle.RESOLVED))) == CLOSURE
 
 
 def test_a_stopped_event_counts_for_the_sequence_and_a_stale_one_is_stale_first() -> None:
@@ -116,7 +116,7 @@ def test_a_pause_holds_until_it_is_lifted() -> None:
     held = one(given.event())
     assert (ended(held), held.due, held.terminal) == (PAUSED, held.expires, False)
     assert given.customer.holds[0].control == "wait"
-    assert given.customer.holds[0].reason is R.PAUSED
+    assert given.customer.holds[0].reason is Reason.PAUSED
     assert given.later(HOUR).due().decisions == ()
     sent = one(given.lift("wait"))
     assert (ended(sent), sent.decision_id, sent.revision, sent.time) == (SENT, held.decision_id, 1, NOON + HOUR)
@@ -193,15 +193,18 @@ def test_all_that_one_pause_held_is_released_in_order() -> None:
 
 def test_a_newer_event_replaces_what_a_pause_holds() -> None:
     given = world(pause())
-    given.event(lifecycle=L.OPENED)
-    result = given.event(lifecycle=L.UPDATED)
+    given.event(lifecycle=Lifecycle.OPENED)
+    result = given.event(lifecycle=Lifecycle.UPDATED)
     assert [ended(d) for d in result.decisions] == [("SUPERSEDED", "SUPERSEDED"), PAUSED]
 
 
 def test_a_closing_event_ends_what_a_pause_holds_though_it_is_paused_itself() -> None:
     given = world(pause())
-    given.event(lifecycle=L.OPENED)
-    assert [ended(d) for d in given.event(lifecycle=L.RESOLVED).decisions] == [("TRANSIENT", "TRANSIENT"), PAUSED]
+    given.event(lifecycle=Lifecycle.OPENED)
+    assert [ended(d) for d in given.event(lifecycle=Lifecycle.RESOLVED).decisions] == [
+        ("TRANSIENT", "TRANSIENT"),
+        PAUSED,
+    ]
     assert ended(one(given.lift("wait"))) == ("SUPPRESSED", "NEVER_INFORMED")
 
 
@@ -229,7 +232,7 @@ def test_a_paused_channel_holds_a_first_plan_though_another_channel_is_free() ->
     given = world(pause(channel="sms"))
     held = one(given.event())
     assert (ended(held), held.due, given.customer.holds[0].control) == (PAUSED, held.expires, "wait")
-    assert held.verdicts == (Verdict("sms", R.PAUSED, "category default", 0, held.due),)
+    assert held.verdicts == (Verdict("sms", Reason.PAUSED, "category default", 0, held.due),)
     assert channels(one(given.lift("wait"))) == ("sms",)
 
 

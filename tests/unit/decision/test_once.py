@@ -87,14 +87,13 @@ def test_a_next_step_is_the_same_message() -> None:
     assert ended(point(world)) == ONCE
 
 
-def test_a_next_step_is_not_sent_if_another_message_of_the_key_was_meanwhile() -> None:
-    world = World(policy(once()))
-    first_sent = point(world)
-    given = policy(rule())
-    world.policy, of_once = given, world.policy
-    point(world)
-    world.policy = of_once
-    assert ended(one(world.feedback(first_sent, Feedback.REJECTED))) == SENT
+def test_a_next_step_is_not_sent_if_the_key_was_used_by_another_message_meanwhile() -> None:
+    world = World(policy(once(), defaults={"quiet_hours": quiet(channels=("email",))}), now=NOON + 11 * HOUR)
+    refused = point(world)
+    assert ended(one(world.feedback(refused, Feedback.REJECTED))) == ("HOLD", "QUIET_HOURS")
+    assert ended(point(world)) == SENT
+    world.run()
+    assert ended(world.decisions[-1]) == ONCE
 
 
 def test_a_message_that_waits_does_not_count_until_it_goes() -> None:
