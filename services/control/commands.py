@@ -12,9 +12,6 @@ from typing import Annotated, Literal
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Facts for programs.")]
-PolicyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the policy.")]
-
-policy_app = typer.Typer(no_args_is_help=True, help="Check a policy and put it in force.")
 
 
 def up(
@@ -83,6 +80,8 @@ def demo(
         raise typer.Exit(1)
 
 
+<<<<<<< HEAD
+=======
 @policy_app.command("check")
 def policy_check(
     folder: PolicyFolder,
@@ -150,6 +149,7 @@ def policy_activate(
             typer.echo(f"warning: {done.warning}", err=True)
 
 
+>>>>>>> main
 def settings(*, as_json: Json = False) -> None:
     """Show every setting with its meaning and its value now; secrets are hidden.
 
