@@ -214,10 +214,18 @@ def _on_holds(due: list[Hold], policy: Policy, customer: Customer, now: int) -> 
 
 
 def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
-    """Decide the members of a flush against the ledger as it is; who strays to another channel goes by himself."""
-    flush = Flush(max(h.due for h in members))
+    """Decide the members of a flush against the ledger as it is; who strays to another channel goes by himself.
+
+    What does not fit into one send waits for the next, a moment later.
+    """
+    flush = Flush(max(h.due for h in members), digest.flush_id(draft.origin, max(h.due for h in members)))
     strays = []
-    for hold in members:
+    fitting = digest.fitting(members)
+    for hold in members[fitting:]:
+        case = _case_again(draft, policy, hold, now)
+        if case is not None:
+            settle(case, Ended(Outcome.HOLD, Reason.DIGEST, now + 1, "", hold.digests))
+    for hold in members[:fitting]:
         case = _case_again(draft, policy, hold, now)
         if case is None:
             continue

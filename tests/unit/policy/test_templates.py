@@ -13,7 +13,7 @@ import pytest
 from services.policy import formats
 from services.policy.mistakes import PolicyError
 from services.policy.schemas import Field, Kind, Schema
-from services.policy.template_lint import Names, faults
+from services.policy.template_walk import Names, faults
 from services.policy.templates import Content, RenderError, Templates, compile_templates
 from tests.support import policies
 

@@ -97,7 +97,7 @@ def test_messages_of_one_subject_share_a_thread_and_others_do_not(known: Known) 
 def test_templates_see_the_event_as_rules_do() -> None:
     event = event_pb2.Event(id="e1", lifecycle=event_pb2.LIFECYCLE_OPENED, sequence=0, data=b'{"a": null}')
     event.time.FromMicroseconds(1_800_000_000_000_000)
-    seen = codec.context(send(event=event.SerializeToString()), ANA)
+    seen = codec.context(send(), ANA, event.SerializeToString())
     assert seen["event"]["lifecycle"] == "opened"
     assert seen["event"]["severity"] == "info"
     assert seen["event"]["sequence"] == 0
