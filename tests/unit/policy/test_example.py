@@ -9,6 +9,7 @@ from services.control.policies import example_folder
 from services.policy.bundle import read_folder
 from services.policy.compile import compile_policy
 from services.policy.templates import compile_templates
+from services.policy.testing.run import run
 
 BUNDLE = read_folder(example_folder())
 POLICY = compile_policy(BUNDLE)
@@ -84,3 +85,23 @@ def test_a_text_has_its_own_short_wording(locale: str) -> None:
     by_text = {rule.template for rule in POLICY.rules if "sms" in rule.plan.channels}
     files = {name: BUNDLE.files[f"templates/{name}/{locale}.yaml"].decode() for name in by_text - {"offer"}}
     assert [name for name, text in files.items() if "\nsms: " not in text] == []
+
+
+def test_its_rule_tests_pass_and_reach_every_rule() -> None:
+    report = run(BUNDLE)
+    failed = {
+        f"{one.timeline.path}:{each.expectation.line}": each.said
+        for one in report.files
+        for each in one.checked
+        if not each.passed
+    }
+    assert failed == {}
+    assert report.never == ()
+    assert len(report.files) >= 25
+
+
+def test_each_rule_test_says_first_what_it_shows() -> None:
+    for path, content in BUNDLE.files.items():
+        if path.startswith("tests/"):
+            comment = content.decode().split("\n")[1]
+            assert comment.startswith("# "), path
