@@ -44,7 +44,7 @@ def check(
 
 
 @policy_app.command("test")
-def test(
+def run_tests(
     folder: PolicyFolder,
     files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Test files; all if none.")] = None,
     *,
@@ -178,10 +178,17 @@ def activate(
     now = WallClock().now()
     done = asyncio.run(policies.activate(address, topics, folder, author or getpass.getuser(), now))
     if as_json:
-        facts = {"tenant": done.policy.tenant, "hash": done.policy.hash, "languages": done.languages}
+        facts = {
+            "tenant": done.policy.tenant,
+            "hash": done.policy.hash,
+            "languages": done.languages,
+            "unserved": done.unserved,
+        }
         typer.echo(msgspec.json.encode(facts).decode())
     else:
         typer.echo(f"in force: {done}")
+        if done.warning:
+            typer.echo(f"warning: {done.warning}", err=True)
 
 
 def _read(file: str) -> tuple[str, bytes]:

@@ -7,7 +7,7 @@ a test are told as the test writes them, as offsets from its start.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 import msgspec
 
@@ -265,27 +265,27 @@ def _facts(happened: Happened) -> dict[str, Any]:
 
 def as_junit(report: Report) -> bytes:
     """Write a report as JUnit XML: a suite for each file, a case for each expectation."""
-    root = Xml.Element("testsuites", name="clarion policy test")
+    root = ET.Element("testsuites", name="clarion policy test")
     for lived in report.files:
         faults, bad = lived.history.faults, sum(not each.passed for each in lived.checked)
-        suite = Xml.SubElement(root, "testsuite", name=lived.timeline.path)
+        suite = ET.SubElement(root, "testsuite", name=lived.timeline.path)
         suite.set("tests", str(len(lived.checked) + len(faults)))
         suite.set("failures", str(bad + len(faults)))
         for fault in faults:
             case = _case(suite, lived.timeline.path, fault.line, "the timeline")
-            Xml.SubElement(case, "failure", message=_legal(fault.message))
+            ET.SubElement(case, "failure", message=_legal(fault.message))
         for checked in lived.checked:
             expectation, start = checked.expectation, lived.timeline.start
             case = _case(suite, lived.timeline.path, expectation.line, about(expectation, start))
             if not checked.passed:
-                failure = Xml.SubElement(case, "failure", message=_legal(f"expected {wanted(expectation, start)}"))
+                failure = ET.SubElement(case, "failure", message=_legal(f"expected {wanted(expectation, start)}"))
                 failure.text = _legal("\n".join(_failure(report, lived, checked, color=False)))
-    Xml.indent(root)
-    return bytes(Xml.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _case(suite: Xml.Element, path: str, line: int, name: str) -> Xml.Element:
-    case = Xml.SubElement(suite, "testcase", classname=path, name=_legal(f"line {line}: {name}"))
+def _case(suite: ET.Element, path: str, line: int, name: str) -> ET.Element:
+    case = ET.SubElement(suite, "testcase", classname=path, name=_legal(f"line {line}: {name}"))
     case.set("file", path)
     case.set("line", str(line))
     return case
