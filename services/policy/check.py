@@ -12,6 +12,7 @@ from services.policy.compile import Examined, examine
 from services.policy.draft import PlacedRule
 from services.policy.mistakes import Mistake, Report
 from services.policy.template_lint import DIGEST
+from services.policy.wording import wording
 from services.policy.words import LIFECYCLES
 
 __all__ = ["Mistake", "Report", "check", "render"]
@@ -140,4 +141,5 @@ _WARNINGS: Final[tuple[Callable[[Examined], Iterator[Mistake]], ...]] = (
     _never_closed,
     _unused_templates,
     _unused_categories,
+    wording,
 )
