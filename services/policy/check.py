@@ -1,8 +1,9 @@
 """What `clarion policy check` says: every mistake with its place, and warnings of what is probably not meant.
 
-A policy with mistakes can't be compiled; warnings may stand. Mistakes in rule tests are found here only: they keep
-people from putting a policy in force, but a router compiles it. The warnings here are about rules that never match,
-messages that promise an end nobody tells or that expire unsent, and things that nothing uses or nobody hears.
+A policy with mistakes can't be compiled; warnings may stand. Mistakes in rule tests are found here only: they keep a
+policy from being put in force, not from being compiled where it is in force. The warnings here are about rules that
+never match, messages that promise an end nobody tells or that expire unsent, and things that nothing uses or nobody
+hears.
 """
 
 from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ import msgspec
 
 from services.policy import words
 from services.policy.compile import Examined
-from services.policy.documents import Document
+from services.policy.documents import Document, Node
 from services.policy.mistakes import Mistake, nearest
 from services.policy.profiles import PROFILE_KEYS, violations
 from services.policy.shapes import fit
@@ -72,14 +72,50 @@ def read(document: Document, names: Names) -> tuple[Timeline | None, list[Mistak
     return reader.timeline(), sorted(set(reader.mistakes))
 
 
+def scene(event: Document, customer: Document, names: Names, at: int) -> tuple[Timeline | None, list[Mistake]]:
+    """Read one event and one customer, each a file of its own, as a timeline in which that event comes at `at`.
+
+    The customer's file has his name under `customer`, as a line of `clarion customer put` has. An event without
+    audience is for this customer.
+    """
+    mistakes = [*event.mistakes, *customer.mistakes]
+    written, profile = None if event.root is None else event.root.plain(), None
+    if customer.root is not None:
+        profile = customer.root.plain()
+    name = profile.pop("customer", None) if isinstance(profile, dict) else None
+    if customer.root is not None and (not isinstance(name, str) or not name):
+        mistakes.append(customer.mistake([], "'customer' is missing: {\"customer\": ID, ...profile}"))
+    if mistakes or not isinstance(name, str) or not isinstance(profile, dict):
+        return None, sorted(mistakes)
+    if isinstance(written, dict) and "audience" not in written and event.root is not None:
+        event.root.value["audience"] = _node({"customers": [name]}, event.root)
+    shaped, found = fit(shapes.Event, event)
+    whose, what = _Reader(customer, names, at), _Reader(event, names, at)
+    whose.profile([], profile)
+    happens = what.happens([], shaped, at) if shaped is not None else None
+    mistakes = sorted({*found, *whose.mistakes, *what.mistakes})
+    if happens is None or mistakes:
+        return None, mistakes
+    return Timeline(event.path, at, {name: profile}, (Entry(at, 1, happens),), ()), []
+
+
+def _node(value: Any, near: Node) -> Node:
+    """Return a value as if it stood where another one does."""
+    if isinstance(value, dict):
+        value = {key: _node(inner, near) for key, inner in value.items()}
+    elif isinstance(value, list):
+        value = [_node(inner, near) for inner in value]
+    return Node(value, near.line, near.column, near.start, near.start)
+
+
 class _Reader:
     """Reads one file, entry by entry."""
 
-    def __init__(self, document: Document, names: Names) -> None:
+    def __init__(self, document: Document, names: Names, start: int = 0) -> None:
         self.mistakes: list[Mistake] = []
         self._document = document
         self._names = names
-        self._start = 0
+        self._start = start
         self._events: list[Event] = []
         self._people: set[str] = set()
 
@@ -91,8 +127,10 @@ class _Reader:
         self._start = file.start
         self._people.update(file.customers)
         for name, profile in file.customers.items():
-            self._profile(["customers", name], profile)
-        written = [entry for index in range(len(file.timeline)) if (entry := self._fit(shapes.Entry, "timeline", index))]
+            self.profile(["customers", name], profile)
+        written = [
+            entry for index in range(len(file.timeline)) if (entry := self._fit(shapes.Entry, "timeline", index))
+        ]
         entries = self._entries(written)
         expected = [self._expectation(*found) for index in range(len(file.expect)) if (found := self._expected(index))]
         return Timeline(self._document.path, file.start, file.customers, tuple(entries), tuple(expected))
@@ -146,7 +184,8 @@ class _Reader:
 
     # --- customers ---
 
-    def _profile(self, keys: Keys, patch: Mapping[str, Any]) -> bool:
+    def profile(self, keys: Keys, patch: Mapping[str, Any]) -> bool:
+        """Check what is said of a customer; False if it can't be taken."""
         found = violations(_encode(patch))
         for field, why in found:
             inner = [match[1] or int(match[2]) for match in _STEP.finditer(field)]
@@ -178,8 +217,10 @@ class _Reader:
             self._at(keys, f"an entry has one of {', '.join(shapes.ENTRIES)}, {said}")
         if entry.event is None:
             return None
-        written, at = entry.event, self._moment([*keys, "at"], entry.at)
-        keys = [*keys, "event"]
+        return self.happens([*keys, "event"], entry.event, self._moment([*keys, "at"], entry.at))
+
+    def happens(self, keys: Keys, written: shapes.Event, at: int) -> Happens:
+        """Read an event that comes at an instant."""
         self._known([*keys, "type"], "event type", written.type, self._names.types)
         if written.tenant and self._names.tenant:
             self._known([*keys, "tenant"], "tenant", written.tenant, [self._names.tenant])
@@ -210,7 +251,10 @@ class _Reader:
 
     def _made(self, keys: Keys, written: shapes.Event, at: int) -> Event:
         time = at
-        if written.time is not None and (given := self._moment([*keys, "time"], written.time, past=True)) <= at + _FUTURE:
+        if (
+            written.time is not None
+            and (given := self._moment([*keys, "time"], written.time, past=True)) <= at + _FUTURE
+        ):
             time = given
         expiry = written.expirytime
         audience = written.audience
@@ -252,7 +296,7 @@ class _Reader:
             self._at(keys, "'customer' is missing" if customer is None else "'customer' must be text", at_key=True)
             return None
         self._known([*keys, "customer"], "customer", customer, sorted(self._people))
-        return Changes(customer, patch) if self._profile(keys, patch) else None
+        return Changes(customer, patch) if self.profile(keys, patch) else None
 
     def _finding(self, keys: Keys, written: shapes.Finding) -> Deed:
         self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
