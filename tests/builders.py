@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.router.decision.decide import decide
+from services.router.decision.decide import decide, take
 from services.router.decision.model import (
     DAY,
     HOUR,
@@ -18,17 +18,24 @@ from services.router.decision.model import (
     Cap,
     Category,
     Condition,
+    Control,
+    ControlKind,
     Customer,
     Decision,
     Defaults,
+    Digest,
     DueInput,
+    EraseInput,
     Event,
     EventInput,
     EventType,
     Feedback,
     FeedbackInput,
     Identity,
+    Key,
     Lifecycle,
+    LiftInput,
+    MemberInput,
     Over,
     Per,
     Plan,
@@ -116,6 +123,18 @@ def condition(test: Callable[[Scope], Truth | bool], source: str = "expression",
     return Condition(source, evaluate, lambda _: shown)
 
 
+def key(test: Callable[[Scope], str | None], source: str = "expression") -> Key:
+    return Key(source, test)
+
+
+def stop(name: str = "halt", **changes: Any) -> Control:
+    return Control(name, ControlKind.STOP, **changes)
+
+
+def pause(name: str = "wait", **changes: Any) -> Control:
+    return Control(name, ControlKind.PAUSE, **changes)
+
+
 def cap(**changes: Any) -> Cap:
     return replace(Cap("cap", Per.CUSTOMER, limit=1, window=DAY, over=Over.DROP), **changes)
 
@@ -183,18 +202,28 @@ class World:
         self.now = now
         self.seen: dict[tuple[str, str], Identity] = {}
         self.decisions: list[Decision] = []
+        self.digests: list[Digest] = []
         self.events = 0
 
     def event(self, given: Event | None = None, **changes: Any) -> Result:
         """Publish an event now; unless told otherwise it has an id of its own and happened now."""
-        self.events += 1
-        if given is None:
-            given = event(**{"id": f"e{self.events}", "time": self.now, **changes})
+        given = self.next(given, **changes)
         key = (given.source, given.id)
         result = decide(EventInput(given, self.seen.get(key), (0, self.events)), self.policy, self.customer, self.now)
         if result.identity is not None:
             self.seen[key] = result.identity
         return self.keep(result)
+
+    def many(self, selector: Condition | None = None, **changes: Any) -> Result:
+        """Publish an event for many now, and decide what this customer gets of it."""
+        given = EventInput(self.next(**{"customers": (), **changes}), None, (0, self.events), selector)
+        taken = take(given, self.policy, self.now)
+        return self.keep(decide(MemberInput(taken), self.policy, self.customer, self.now))
+
+    def next(self, given: Event | None = None, **changes: Any) -> Event:
+        """Return the event to publish."""
+        self.events += 1
+        return given or event(**{"id": f"e{self.events}", "time": self.now, **changes})
 
     def due(self) -> Result:
         """Let every hold that is due now be decided again."""
@@ -214,6 +243,30 @@ class World:
         )
         return self.keep(decide(given, self.policy, self.customer, self.now))
 
+    def feedback_of_digest(self, digest: Digest, outcome: Feedback) -> Result:
+        """Report what became of a digest."""
+        given = FeedbackInput(digest.decision_id, digest.send_id, digest.channel, 0, outcome, hard=False)
+        return self.keep(decide(given, self.policy, self.customer, self.now))
+
+    def steer(self, *controls: Control) -> "World":
+        """Let these controls, and no others, be in force."""
+        self.policy = replace(self.policy, controls=controls)
+        return self
+
+    def lift(self, *names: str) -> Result:
+        """Lift controls: what they paused is decided again."""
+        self.steer(*(c for c in self.policy.controls if c.name not in names))
+        return self.keep(decide(LiftInput(frozenset(names)), self.policy, self.customer, self.now))
+
+    def erase(self) -> Result:
+        """Let the customer be forgotten."""
+        return self.keep(decide(EraseInput(), self.policy, self.customer, self.now))
+
+    def change(self, **changes: Any) -> "World":
+        """Let the customer's profile have these fields, the others as in `profile`."""
+        self.customer = replace(self.customer, profile=profile(**changes))
+        return self
+
     def later(self, duration: int) -> "World":
         """Let time pass."""
         self.now += duration
@@ -222,6 +275,7 @@ class World:
     def keep(self, result: Result) -> Result:
         self.customer = result.customer
         self.decisions.extend(result.decisions)
+        self.digests.extend(result.digests)
         return result
 
     def run(self, until: int = 30 * 24 * HOUR) -> None:

@@ -20,7 +20,7 @@ def check(case: Case) -> Ended | None:
     pause = _first(case, ControlKind.PAUSE, "")
     if pause is not None and case.expires > case.now:
         case.detail = _said(pause)
-        return Ended(Outcome.HOLD, Reason.PAUSED, _until(pause, case), pause.name)
+        return Ended(Outcome.HOLD, Reason.PAUSED, _until(pause, case), pause.name, case.flushing)
     return None
 
 

@@ -22,7 +22,6 @@ from services.router.decision import (
     shares,
 )
 from services.router.decision.case import Case, Check, Draft, Ended, Turn
-from services.router.decision.digest import Flush
 from services.router.decision.model import (
     Customer,
     Decision,
@@ -121,6 +120,7 @@ def _end_older(case: Case) -> Ended | None:
         replaced = turn.heard.told or turn.announces
         end_holds(case.draft, turn, case.policy, SUPERSEDED if replaced else TRANSIENT, case.now)
         fallback.close(case.draft, turn)
+        case.announced = lifecycle.announces(case)
     return None
 
 
@@ -218,7 +218,7 @@ def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
 
     What does not fit into one send waits for the next, a moment later.
     """
-    flush = Flush(max(h.due for h in members), digest.flush_id(draft.origin, max(h.due for h in members)))
+    flush = digest.begin(draft, members, now)
     strays = []
     fitting = digest.fitting(members)
     for hold in members[fitting:]:
@@ -282,10 +282,9 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
     case.step = next_step(waiting)
     case.first_held = waiting.first_held
     case.failed = waiting.failed_channels
+    case.announced = waiting.announced
     if isinstance(waiting, Open):
         case.failed = (*case.failed, waiting.channel)
-    else:
-        case.announced = waiting.announced
     return case
 
 

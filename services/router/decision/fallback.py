@@ -52,6 +52,7 @@ def remember(case: Case, send: Send) -> None:
         case.rule.message_class,
         case.failed,
         event,
+        announced=case.announced,
     )
     draft.opens = (*(o for o in draft.opens if o.expires > case.now), step)
 

@@ -78,17 +78,22 @@ def is_closure(turn: Turn) -> bool:
     return turn.event.lifecycle.closing and bool(turn.heard.told)
 
 
+def announces(case: Case) -> bool:
+    """Whether a closing event that passed check 4 goes on to a customer who was not told, however long it waits."""
+    rule = case.rule
+    return rule.announce_always or (rule.announce_transient and case.turn.ended_a_hold)
+
+
 def worth_telling(case: Case) -> Ended | None:
     """Check 7: whether this event is news to this customer."""
     event, heard, rule = case.turn.event, case.turn.heard, case.rule
     if case.closure or not followed(event):
         return None
     if event.lifecycle.closing:
-        transient = case.turn.ended_a_hold
-        if case.announced or rule.announce_always or (transient and rule.announce_transient):
+        if case.announced or rule.announce_always:
             case.announced = True
             return None
-        if transient:
+        if case.turn.ended_a_hold:
             return Ended(Outcome.TRANSIENT, Reason.TRANSIENT)
         return Ended(Outcome.SUPPRESSED, Reason.NEVER_INFORMED)
     if (
@@ -197,7 +202,8 @@ def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
 
 def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     """Return the customer without what can no longer matter; the same object if all of it can."""
-    since = now - policy.memory
+    # What was admitted at this very now is kept in any case: the next flush at it must not have the same id.
+    since = now - max(policy.memory, 1)
     admissions = customer.admissions
     if admissions and admissions[0].time <= since:
         admissions = tuple(a for a in admissions if a.time > since)

@@ -363,7 +363,7 @@ class Hold(Struct, frozen=True, gc=False):
 class Open(Struct, frozen=True, gc=False):
     """A step of a `first` plan that was sent: should it fail before `expires`, the next step is decided (semantics 8).
 
-    `over`: its subject was closed meanwhile, so no other channel is tried.
+    `over`: its subject was closed meanwhile, so no other channel is tried. `announced` as in `Hold`.
     """
 
     send_id: bytes
@@ -379,6 +379,7 @@ class Open(Struct, frozen=True, gc=False):
     failed_channels: tuple[str, ...]
     event: Event
     over: bool = False
+    announced: bool = False
 
 
 class Customer(Struct, frozen=True, gc=False):
