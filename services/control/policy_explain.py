@@ -21,11 +21,11 @@ from services.policy.documents import Document, read
 from services.policy.mistakes import Mistake
 from services.policy.templates import RenderError
 from services.policy.testing.absent import why_not
-from services.policy.testing.files import scene
 from services.policy.testing.messages import Messages
 from services.policy.testing.moments import instant
 from services.policy.testing.names import names_of
 from services.policy.testing.run import templates_of
+from services.policy.testing.scene import scene
 from services.policy.testing.timeline import Happens, Timeline
 from services.policy.testing.world import Happened, History, live
 from services.policy.words import WordError

@@ -16,6 +16,7 @@ from services.policy.mistakes import Mistake, Report
 from services.policy.shapes import QuietHours, Rule, Where
 from services.policy.template_lint import DIGEST
 from services.policy.testing.files import mistakes_of as mistakes_of_tests
+from services.policy.wording import wording
 from services.policy.words import LIFECYCLES
 from services.router.decision.model import MINUTE
 
@@ -212,4 +213,5 @@ _WARNINGS: Final[tuple[Callable[[Examined], Iterator[Mistake]], ...]] = (
     _expires_in_the_night,
     _idle_caps,
     _unheard,
+    wording,
 )

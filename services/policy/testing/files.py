@@ -5,7 +5,6 @@ attributes), so that a typo is a mistake with its place and not a test that says
 mistakes could not tell is not compared. What can't be read is left out, so that the rest is checked too.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -14,11 +13,10 @@ import msgspec
 
 from services.policy import words
 from services.policy.compile import Examined
-from services.policy.documents import Document, Node
+from services.policy.documents import Document
 from services.policy.mistakes import Mistake, nearest
-from services.policy.profiles import PROFILE_KEYS, violations
 from services.policy.shapes import fit
-from services.policy.testing import shapes
+from services.policy.testing import people, shapes
 from services.policy.testing.names import Names, documents_of, names_of
 from services.policy.testing.timeline import (
     Changes,
@@ -47,14 +45,6 @@ from services.router.decision.model import (
 )
 
 _FUTURE: Final = 5 * MINUTE
-_INNER_KEYS: Final[Mapping[str, Sequence[str]]] = {
-    "addresses": words.CHANNELS,
-    "quiet_hours": ("start", "end", "days"),
-    "preferences": ("category", "channel", "value"),
-    "suppressed": ("channel", "why"),
-    "digest": ("every", "at"),
-}
-_STEP = re.compile(r"([A-Za-z_*][A-Za-z0-9_*-]*)|\[([0-9]+)\]")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 Keys = Sequence[str | int]
@@ -68,47 +58,11 @@ def mistakes_of(examined: Examined) -> list[Mistake]:
 
 def read(document: Document, names: Names) -> tuple[Timeline | None, list[Mistake]]:
     """Read one test file; there is no timeline when not even its outline could be read."""
-    reader = _Reader(document, names)
+    reader = Reader(document, names)
     return reader.timeline(), sorted(set(reader.mistakes))
 
 
-def scene(event: Document, customer: Document, names: Names, at: int) -> tuple[Timeline | None, list[Mistake]]:
-    """Read one event and one customer, each a file of its own, as a timeline in which that event comes at `at`.
-
-    The customer's file has his name under `customer`, as a line of `clarion customer put` has. An event without
-    audience is for this customer.
-    """
-    mistakes = [*event.mistakes, *customer.mistakes]
-    written, profile = None if event.root is None else event.root.plain(), None
-    if customer.root is not None:
-        profile = customer.root.plain()
-    name = profile.pop("customer", None) if isinstance(profile, dict) else None
-    if customer.root is not None and (not isinstance(name, str) or not name):
-        mistakes.append(customer.mistake([], "'customer' is missing: {\"customer\": ID, ...profile}"))
-    if mistakes or not isinstance(name, str) or not isinstance(profile, dict):
-        return None, sorted(mistakes)
-    if isinstance(written, dict) and "audience" not in written and event.root is not None:
-        event.root.value["audience"] = _node({"customers": [name]}, event.root)
-    shaped, found = fit(shapes.Event, event)
-    whose, what = _Reader(customer, names, at), _Reader(event, names, at)
-    whose.profile([], profile)
-    happens = what.happens([], shaped, at) if shaped is not None else None
-    mistakes = sorted({*found, *whose.mistakes, *what.mistakes})
-    if happens is None or mistakes:
-        return None, mistakes
-    return Timeline(event.path, at, {name: profile}, (Entry(at, 1, happens),), ()), []
-
-
-def _node(value: Any, near: Node) -> Node:
-    """Return a value as if it stood where another one does."""
-    if isinstance(value, dict):
-        value = {key: _node(inner, near) for key, inner in value.items()}
-    elif isinstance(value, list):
-        value = [_node(inner, near) for inner in value]
-    return Node(value, near.line, near.column, near.start, near.start)
-
-
-class _Reader:
+class Reader:
     """Reads one file, entry by entry."""
 
     def __init__(self, document: Document, names: Names, start: int = 0) -> None:
@@ -120,6 +74,7 @@ class _Reader:
         self._people: set[str] = set()
 
     def timeline(self) -> Timeline | None:
+        """Read the whole file."""
         file, mistakes = fit(shapes.TimelineFile, self._document)
         self.mistakes += mistakes
         if file is None:
@@ -127,7 +82,7 @@ class _Reader:
         self._start = file.start
         self._people.update(file.customers)
         for name, profile in file.customers.items():
-            self.profile(["customers", name], profile)
+            self._profile(["customers", name], profile)
         written = [
             entry for index in range(len(file.timeline)) if (entry := self._fit(shapes.Entry, "timeline", index))
         ]
@@ -154,7 +109,7 @@ class _Reader:
     # --- places ---
 
     def _fit(self, shape: type[Any], list_name: str, index: int) -> tuple[Keys, Any] | None:
-        keys = [list_name, index]
+        keys: Keys = [list_name, index]
         found, mistakes = fit(shape, self._document, keys)
         self.mistakes += mistakes
         return None if found is None else (keys, found)
@@ -177,36 +132,16 @@ class _Reader:
         if known is not None and name not in (names := list(known)):
             self._at(keys, f"unknown {what} {name[:60]!r}", nearest(name, names))
 
+    def _profile(self, keys: Keys, patch: Mapping[str, Any]) -> bool:
+        """Check what is said of a customer; False if it can't be taken."""
+        found, fits = people.check(self._document, keys, patch, self._names)
+        self.mistakes += found
+        return fits
+
     def _about_event(self, keys: Keys, reference: str) -> None:
         if not any(means(reference, event) for event in self._events):
             known = [name for event in self._events for name in (event.id, f"{event.source}/{event.id}")]
             self._at(keys, f"no event {reference[:60]!r} is in the timeline", nearest(reference, known))
-
-    # --- customers ---
-
-    def profile(self, keys: Keys, patch: Mapping[str, Any]) -> bool:
-        """Check what is said of a customer; False if it can't be taken."""
-        found = violations(_encode(patch))
-        for field, why in found:
-            inner = [match[1] or int(match[2]) for match in _STEP.finditer(field)]
-            unknown = why == "is not a key of a profile"
-            hint = nearest(str(inner[-1]), self._keys_known(inner)) if unknown and inner else ""
-            self._at([*keys, *inner], why, hint, at_key=unknown)
-        if found:
-            return False
-        for index, wish in enumerate(patch.get("preferences") or ()):
-            if wish.get("category"):
-                where = [*keys, "preferences", index, "category"]
-                self._known(where, "category", wish["category"], self._names.categories)
-        for name in patch.get("attributes") or ():
-            # Others may be on a profile too; a name that is almost a declared one is a slip.
-            declared = self._names.attributes or {}
-            if name not in declared and (meant := nearest(name, declared)):
-                self._at([*keys, "attributes", name], f"undeclared attribute {name!r}", meant, at_key=True)
-        return True
-
-    def _keys_known(self, inner: Keys) -> Sequence[str]:
-        return PROFILE_KEYS if len(inner) == 1 else _INNER_KEYS.get(str(inner[0]), ())
 
     # --- entries ---
 
@@ -296,7 +231,7 @@ class _Reader:
             self._at(keys, "'customer' is missing" if customer is None else "'customer' must be text", at_key=True)
             return None
         self._known([*keys, "customer"], "customer", customer, sorted(self._people))
-        return Changes(customer, patch) if self.profile(keys, patch) else None
+        return Changes(customer, patch) if self._profile(keys, patch) else None
 
     def _finding(self, keys: Keys, written: shapes.Finding) -> Deed:
         self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
