@@ -98,10 +98,11 @@ def policy_check(
     from rich.console import Console  # noqa: PLC0415
 
     from services.control.policies import read  # noqa: PLC0415
+    from services.control.trial import try_templates  # noqa: PLC0415
     from services.policy.check import check, render  # noqa: PLC0415
 
     bundle = read(folder)
-    report = check(bundle)
+    report = check(bundle, try_templates)
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
     else:

@@ -4,7 +4,7 @@ A policy with mistakes can't be compiled; warnings may stand. The warnings here 
 messages that promise an end nobody tells, and things that nothing uses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from services.policy.bundle import Bundle
@@ -21,13 +21,17 @@ _WIDTH: Final = 140
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
-def check(bundle: Bundle) -> Report:
-    """Find everything that is wrong with a policy, and everything that is probably not meant."""
+def check(bundle: Bundle, trial: Callable[[Examined], Iterable[Mistake]] | None = None) -> Report:
+    """Find everything that is wrong with a policy, and everything that is probably not meant.
+
+    `trial` tries what was examined and returns further mistakes: it needs a process, which is not for this library.
+    """
     if not bundle.files:  # another folder was meant: what all it lacks would only hide that
         return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
-    return Report(tuple(examined.mistakes), tuple(warnings))
+    tried = trial(examined) if trial is not None else ()
+    return Report(tuple(sorted({*examined.mistakes, *tried})), tuple(warnings))
 
 
 def render(report: Report, bundle: Bundle, *, color: bool = False) -> str:
