@@ -1,9 +1,14 @@
 """Templates are tried in a child: a bomb ends the child, and is named."""
 
+from pathlib import Path
+
 import pytest
+import typer
 
 from services.control import trial
+from services.control.commands import policy_check
 from services.control.errors import ClarionError
+from services.control.policies import read_checked
 from services.control.trial import tried, try_templates
 from services.control.trial_child import DONE, WIDTH
 from services.policy.check import check
@@ -96,3 +101,25 @@ def test_a_child_that_ends_otherwise_is_not_taken_for_a_pass() -> None:
     assert tried(work("a", "b"), lambda _: next(answers)) == [mistake("t0", "its process ended with 0")]
     with pytest.raises(ClarionError, match="the templates could not be tried: the process for it ended with -9"):
         tried(work("a"), lambda _: (-9, b""))
+
+
+def folder(path: Path) -> Path:
+    for name, text in policies.FILES.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    return path
+
+
+def test_a_bomb_is_found_before_a_policy_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_run", lambda _work: (0, number(0) + number(DONE) + b"\x81\x00\xa3bad"))
+    with pytest.raises(ClarionError, match=r"templates/order/en.yaml:1:1: tried with sample data: bad"):
+        read_checked(folder(tmp_path))
+
+
+def test_a_bomb_is_found_by_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trial, "_run", lambda _work: (0, number(0) + number(DONE) + b"\x81\x00\xa3bad"))
+    with pytest.raises(typer.Exit):
+        policy_check(folder(tmp_path))
+    assert capsys.readouterr().out.startswith("templates/order/en.yaml:1:1: tried with sample data: bad\n")
