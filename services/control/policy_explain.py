@@ -66,6 +66,9 @@ def answer(folder: Path, event: tuple[str, bytes], customer: tuple[str, bytes], 
     if timeline is None:
         raise ClarionError(_lines(mistakes))
     history = live(timeline, policy)
+    name = next(iter(timeline.customers))
+    # What the event makes of others who are in its audience is not asked.
+    history = replace(history, happened=tuple(e for e in history.happened if e.decision.customer in ("", name)))
     note, about = "", next((each for each in history.happened if each.decision.customer), None)
     if about is None:
         history, about, note = _absent(timeline, policy, history)
