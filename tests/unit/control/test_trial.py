@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from services.control import trial
-from services.control.commands import policy_check
+from services.control.commands_policy import check as policy_check
 from services.control.errors import ClarionError
 from services.control.policies import read_checked
 from services.control.trial import tried, try_templates

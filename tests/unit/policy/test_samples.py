@@ -114,7 +114,7 @@ def test_samples_of_the_example_fit_and_are_small() -> None:
     found = draft(read_folder(EXAMPLE))
     for placed in found.events:
         made = samples(placed.event.data)
-        assert len(made) >= 2
+        assert made
         assert all(len(str(each)) < 65_536 for each in made)
 
 
