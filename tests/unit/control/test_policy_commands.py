@@ -12,6 +12,7 @@ from services.control.commands_policy import policy_app
 from services.control.errors import ClarionError
 from services.policy.bundle import Bundle
 from tests.unit.policy.testing.policies import DIGEST, OUTAGE_NIGHT, policy, written
+from tests.unit.policy.testing.policies import ORDER as A_ORDER
 
 EVENT = {
     "id": "o1",
@@ -473,7 +474,7 @@ template order/de added
 
 def test_diff_tells_when_only_the_time_is_another(folder: Path, tmp_path: Path) -> None:
     night = written(
-        "- {at: 0m, event: {id: a, source: s, type: com.northwind.order, audience: {customers: [ana]}, data: {order: A}}}",
+        f"- {{at: 0m, event: {{id: a, source: s, {A_ORDER}, audience: {{customers: [ana]}}}}}}",
         "- {customer: ana}",
         start="23:00",
     )
