@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test check lint types contracts protos protos-check locks jars locks-check unit integration bench clean
+.PHONY: help setup demo up test check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ protos-check: setup ## the contracts are clean, compatible, and what is generate
 	@$(BIN)/buf format -d --exit-code protos
 	@if git rev-parse -q --verify main:protos/buf.yaml >/dev/null 2>&1; then $(BIN)/buf breaking protos --against '.git#branch=main,subdir=protos'; fi
 	@fresh=$$(mktemp -d) && ./protos/generate "$$fresh" && diff -r -x __pycache__ "$$fresh" protos/gen && rm -r "$$fresh"
+
+schemas: setup ## generate the JSON Schemas of policy files, for editors (a unit test sees that they are up to date)
+	@$(BIN)/python -m services.control.editor_schemas deploy/schemas
 
 locks: setup ## resolve the dependencies again
 	@$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock

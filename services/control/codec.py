@@ -70,6 +70,7 @@ def decision(record: Record) -> DecisionRecord | None:
         send_ids=tuple(wire.send_ids),
         admitted=wire.admission.time_us,
         admitted_channels=tuple(wire.admission.channels),
+        digest=wire.digest_id,
         key=record.key.decode(errors="replace"),
         partition=record.partition,
         offset=record.offset,

@@ -137,10 +137,17 @@ def policy_activate(
     now = WallClock().now()
     done = asyncio.run(policies.activate(address, topics, folder, author or getpass.getuser(), now))
     if as_json:
-        facts = {"tenant": done.policy.tenant, "hash": done.policy.hash, "languages": done.languages}
+        facts = {
+            "tenant": done.policy.tenant,
+            "hash": done.policy.hash,
+            "languages": done.languages,
+            "unserved": done.unserved,
+        }
         typer.echo(msgspec.json.encode(facts).decode())
     else:
         typer.echo(f"in force: {done}")
+        if done.warning:
+            typer.echo(f"warning: {done.warning}", err=True)
 
 
 def settings(*, as_json: Json = False) -> None:

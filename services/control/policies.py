@@ -17,6 +17,7 @@ from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check, render
 from services.policy.codec import Activation, StoredBundle, activation_record, bundle_record
 from services.policy.compile import compile_policy
+from services.policy.registry import unserved
 from services.router.decision.model import Policy
 
 _PACKAGED = Path(__file__).with_name("example_policy")
@@ -24,10 +25,19 @@ _IN_THE_REPOSITORY = Path(__file__).parents[2] / "deploy" / "policy"
 
 
 class Activated(Struct, frozen=True):
-    """A policy that is in force now."""
+    """A policy that is in force now; `unserved` are channels of its plans that no sender here takes."""
 
     policy: Policy
     languages: tuple[str, ...]
+    unserved: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """Say what messages for channels without a sender become, "" if there are none."""
+        if not self.unserved:
+            return ""
+        named = ", ".join(self.unserved)
+        return f"no sender of {named} runs here: plans go on to their next channel (LOCKED)"
 
     def __str__(self) -> str:
         """Say what it holds in one line."""
@@ -77,7 +87,8 @@ async def activate(bootstrap: str, topics: Topics, folder: Path, author: str, no
         raise ClarionError(f"the topic {topics.policies} is not there: run `clarion topics apply`") from error
     finally:
         await producer.stop()
-    return Activated(policy, _languages(bundle))
+    planned = {channel for rule in policy.rules for channel in rule.plan.channels}
+    return Activated(policy, _languages(bundle), tuple(c for c in unserved(topics.channels) if c in planned))
 
 
 def _languages(bundle: Bundle) -> tuple[str, ...]:

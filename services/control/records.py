@@ -24,6 +24,8 @@ from services.router.decision.model import (
 class DecisionRecord(Struct, frozen=True, gc=False):
     """One revision of a decision and where it stands in the log. Times in microseconds, 0: not known.
 
+    `digest` is the flush whose digest carries the message, empty where it is a message of its own.
+
     `customer` is empty where the record concerns the event as a whole; `key` names the customer all the same.
     """
 
@@ -63,6 +65,7 @@ class DecisionRecord(Struct, frozen=True, gc=False):
     send_ids: tuple[bytes, ...] = ()
     admitted: int = 0
     admitted_channels: tuple[str, ...] = ()
+    digest: bytes = b""
     key: str = ""
     partition: int = 0
     offset: int = 0

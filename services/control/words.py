@@ -36,7 +36,7 @@ REASONS: dict[Reason, str] = {
     Reason.PREFERENCE_OFF: "the customer does not want it",
     Reason.NO_CONSENT: "the customer gave no consent to marketing on this channel",
     Reason.SNOOZED: "the customer snoozed all messages",
-    Reason.LOCKED: "the policy locks this channel for this category",
+    Reason.LOCKED: "this channel is locked for this category",
     Reason.ADDRESS_SUPPRESSED: "the address must not be used",
     Reason.NO_ADDRESS: "no address",
     Reason.CAP_REACHED: "a cap is full",
@@ -255,6 +255,10 @@ def _verdict_words(verdict: Verdict, decision: DecisionRecord, telling: Telling)
             local = f", {_local(decision.local_time)} in {decision.timezone}" if decision.local_time else ""
             until = f"; until {telling.clock(verdict.until)}" if verdict.until else ""
             return f"{REASONS[verdict.reason]}{local}{until}"
+        case Reason.LOCKED | Reason.ADDRESS_SUPPRESSED if verdict.preference:
+            return f"{REASONS[verdict.reason]} ({verdict.preference})"
+        case Reason.STOPPED | Reason.PAUSED if decision.detail:
+            return f"{REASONS[verdict.reason]} ({decision.detail})"
         case Reason.ALLOWED | Reason.CLOSURE | Reason.PREFERENCE_OFF if verdict.preference:
             return f"preference: {_preference(verdict, telling)}"
         case _:
@@ -286,7 +290,8 @@ def _outcome(decision: DecisionRecord, telling: Telling) -> str:
     match decision.outcome:
         case Outcome.SEND:
             channels = ", ".join(decision.channels)
-            said = f"SEND by {channels} ({decision.reason.name})"
+            digest = " in the digest" if decision.digest else ""
+            said = f"SEND by {channels}{digest} ({decision.reason.name})"
         case Outcome.HOLD:
             said = f"HOLD {decision.reason.name} until {telling.clock(decision.due)}"
         case Outcome.SUPPRESSED | Outcome.ERROR:

@@ -30,7 +30,15 @@ _MESSAGES: Final[dict[str, Sequence[tuple[str, int, int | str, bool]]]] = {
         ("struct", 8, "Struct", False),
         ("comprehension", 9, "Comprehension", False),
     ],
-    "Constant": [("null", 1, Proto.TYPE_INT32, False), ("string", 6, Proto.TYPE_STRING, False)],
+    "Constant": [
+        ("null", 1, Proto.TYPE_INT32, False),
+        ("truth", 2, Proto.TYPE_BOOL, False),
+        ("whole", 3, Proto.TYPE_INT64, False),
+        ("unsigned", 4, Proto.TYPE_UINT64, False),
+        ("number", 5, Proto.TYPE_DOUBLE, False),
+        ("string", 6, Proto.TYPE_STRING, False),
+        ("raw", 7, Proto.TYPE_BYTES, False),
+    ],
     "Ident": [("name", 1, Proto.TYPE_STRING, False)],
     "Select": [
         ("operand", 1, "Expr", False),
@@ -51,6 +59,12 @@ _MESSAGES: Final[dict[str, Sequence[tuple[str, int, int | str, bool]]]] = {
         ("result", 7, "Expr", False),
     ],
 }
+_CHEAP: Final = frozenset(
+    {
+        *("_&&_", "_||_", "!_", "_?_:_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"),
+        *("-_", "_-_", "_*_", "_/_", "_%_", "_+_", "startsWith", "endsWith"),
+    }
+)
 _PARTS: Final = ("range", "start", "condition", "step", "result")
 
 
@@ -59,7 +73,7 @@ def _checked_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="cel.proto", package=_PACKAGE, syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
-        if name == "Constant":
+        if name in {"Constant", "Expr"}:
             message.oneof_decl.add(name="kind")
         for field_name, number, kind, repeated in fields:
             label = Proto.LABEL_REPEATED if repeated else Proto.LABEL_OPTIONAL
@@ -68,7 +82,7 @@ def _checked_class() -> Any:
                 field.type, field.type_name = Proto.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
             else:
                 field.type = kind
-            if name == "Constant":
+            if name == "Constant" or (name == "Expr" and field_name != "id"):
                 field.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -96,13 +110,13 @@ class Tree:
         """Return how deeply loops over lists are nested."""
         return _loops(self.root)
 
+    def costly(self) -> bool:
+        """Say whether a round of a loop may cost more than the comparison of plain values."""
+        return any(_costly(node.comprehension) for node in self.nodes() if node.HasField("comprehension"))
+
     def nodes(self) -> Iterator[Any]:
         """Yield every node."""
-        todo = [self.root]
-        while todo:
-            node = todo.pop()
-            yield node
-            todo.extend(_children(node))
+        return _nodes(self.root)
 
     def with_null_tests(self) -> bytes:
         """Return the expression, serialized, with `has` asking for null."""
@@ -156,6 +170,26 @@ def compared(node: Any, field: tuple[str, ...]) -> list[Any]:
         return []
     others = [element for arg in args if arg.HasField("list") for element in arg.list.elements]
     return [other for other in [*args, *others] if other.HasField("constant")]
+
+
+def _nodes(root: Any) -> Iterator[Any]:
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo.extend(_children(node))
+
+
+def _costly(loop: Any) -> bool:
+    """Whether a loop builds a list (the library copies it each round) or calls what reads long values."""
+    if loop.start.HasField("list"):
+        return True
+    for node in _nodes(loop.step):
+        if node.HasField("call") and node.call.function not in _CHEAP:
+            in_constants = node.call.function == "@in" and node.call.args[1].HasField("list")
+            if not in_constants:
+                return True
+    return False
 
 
 def _children(node: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.policy.profiles import merge
+from services.policy.words import CHANNELS
 
 _STAMPED = ("preferences", "suppressed")
 _STAMPS = ("set_time", "set_by")
@@ -21,6 +22,12 @@ def changed(document: Mapping[str, Any], patch: Mapping[str, Any], when: int, au
             before = document.get(name) or ()
             after[name] = [_stamped(wish, before, when, author) for wish in patch[name]]
     return after
+
+
+def erased(when: int, author: str) -> dict[str, Any]:
+    """Return what is left of a profile after an erasure: that no channel must be used."""
+    suppressed = {"why": "ERASED", "set_time": when, "set_by": author}
+    return {"suppressed": [{"channel": channel, **suppressed} for channel in CHANNELS]}
 
 
 def _stamped(wish: Mapping[str, Any], before: Any, when: int, author: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What `clarion policy check` says: every mistake with its place, and warnings of what is probably not meant.
 
-A policy with mistakes can't be compiled; warnings may stand. The warnings here are about rules that never match,
-messages that promise an end nobody tells, and things that nothing uses.
+A policy with mistakes can't be compiled; warnings may stand. Mistakes in rule tests are found here only: they keep
+people from putting a policy in force, but a router compiles it. The warnings here are about rules that never match,
+messages that promise an end nobody tells or that expire unsent, and things that nothing uses or nobody hears.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +12,16 @@ from services.policy.bundle import Bundle
 from services.policy.compile import Examined, examine
 from services.policy.draft import PlacedRule
 from services.policy.mistakes import Mistake, Report
+from services.policy.shapes import QuietHours, Rule, Where
+from services.policy.template_lint import DIGEST
+from services.policy.testing.files import mistakes_of as mistakes_of_tests
 from services.policy.words import LIFECYCLES
+from services.router.decision.model import MINUTE
 
 __all__ = ["Mistake", "Report", "check", "render"]
 
 _WIDTH: Final = 140
+_DAY_MINUTES: Final = 24 * 60
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
@@ -25,7 +31,8 @@ def check(bundle: Bundle) -> Report:
         return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
-    return Report(tuple(examined.mistakes), tuple(warnings))
+    mistakes = sorted({*examined.mistakes, *mistakes_of_tests(examined)})
+    return Report(tuple(mistakes), tuple(warnings))
 
 
 def render(report: Report, bundle: Bundle, *, color: bool = False) -> str:
@@ -107,7 +114,8 @@ def _never_closed(examined: Examined) -> Iterator[Mistake]:
 def _unused_templates(examined: Examined) -> Iterator[Mistake]:
     if not examined.draft.rules_known:
         return
-    used = {placed.rule.template for placed in examined.draft.rules}
+    # Any customer may ask for digests.
+    used = {DIGEST, *(placed.rule.template for placed in examined.draft.rules)}
     for template in examined.draft.templates:
         if template.name not in used:
             yield Mistake(template.document.path, 1, 1, "", f"no rule uses the template {template.name!r}")
@@ -124,6 +132,68 @@ def _unused_categories(examined: Examined) -> Iterator[Mistake]:
             yield document.mistake(["categories", name], f"no rule has the category {name!r}", at_key=True)
 
 
+def _expires_in_the_night(examined: Examined) -> Iterator[Mistake]:
+    """Find rules whose messages, held by quiet hours, would expire before the morning."""
+    quiet = examined.draft.tenant.defaults.quiet_hours if examined.draft.tenant else None
+    if quiet is None or quiet.over != "hold":
+        return
+    windows = [(window.start, window.end) for window in quiet.days.values()]
+    if quiet.start is not None and quiet.end is not None:
+        windows.append((quiet.start, quiet.end))
+    longest = max(((end - start) % _DAY_MINUTES for start, end in windows), default=0) * MINUTE
+    for placed in examined.draft.rules:
+        rule = placed.rule
+        held = rule.class_ != "critical" and rule.quiet_hours == "respect" and _quiet(rule, quiet)
+        if not rule.ignore and held and rule.expires_after < longest:
+            message = (
+                f"rule {rule.name} expires before quiet hours end: what comes at their beginning is never sent"
+                f" (they last up to {longest // (60 * MINUTE)} h)"
+            )
+            keys = [*placed.keys, "expires_after"]
+            yield placed.document.mistake(keys, message)
+
+
+def _quiet(rule: Rule, quiet: QuietHours) -> bool:
+    """Whether every channel of the rule's plan has quiet hours."""
+    plan = (rule.channels.first or rule.channels.all or []) if rule.channels else []
+    return bool(plan) and (not quiet.channels or all(channel in quiet.channels for channel in plan))
+
+
+def _idle_caps(examined: Examined) -> Iterator[Mistake]:
+    """Find caps that no message of any rule could ever count for."""
+    if not examined.draft.rules_known:
+        return
+    for placed in examined.draft.caps:
+        where = placed.cap.where
+        if not any(_counts(where, other.rule) for other in examined.draft.rules if not other.rule.ignore):
+            yield placed.document.mistake(placed.keys, f"no rule makes a message that the cap {placed.cap.name} counts")
+
+
+def _counts(where: Where, rule: Rule) -> bool:
+    plan = (rule.channels.first or rule.channels.all or []) if rule.channels else []
+    return (
+        where.category in ("", rule.category)
+        and where.class_ in ("", rule.class_)
+        and where.rule in ("", rule.name)
+        and (not where.channel or where.channel in plan)
+    )
+
+
+def _unheard(examined: Examined) -> Iterator[Mistake]:
+    """Find required categories none of whose messages goes by a channel that customers have by default."""
+    draft = examined.draft
+    usual = draft.tenant.defaults.channels if draft.tenant else []
+    if not draft.rules_known or draft.categories is None or not usual:
+        return
+    document = draft.documents["categories.yaml"]
+    for name, category in draft.categories.categories.items():
+        plans = [p.rule.channels for p in draft.rules if p.rule.category == name and p.rule.channels is not None]
+        planned = {channel for plan in plans for channel in [*(plan.first or []), *(plan.all or [])]}
+        if category.required and planned and planned.isdisjoint(usual):
+            message = f"the category {name!r} is required, and its rules use none of the channels that customers have"
+            yield document.mistake(["categories", name], f"{message} ({', '.join(usual)})", at_key=True)
+
+
 def _types(placed: PlacedRule, known: set[str]) -> set[str]:
     return set(known) if "*" in placed.rule.on else {name for name in placed.rule.on if name in known}
 
@@ -138,4 +208,7 @@ _WARNINGS: Final[tuple[Callable[[Examined], Iterator[Mistake]], ...]] = (
     _never_closed,
     _unused_templates,
     _unused_categories,
+    _expires_in_the_night,
+    _idle_caps,
+    _unheard,
 )

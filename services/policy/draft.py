@@ -193,7 +193,7 @@ def _template(found: Draft, document: Document) -> None:
 
 
 def _test(_found: Draft, _document: Document) -> None:
-    """Rule tests are read by whoever runs them; here they only have to be YAML."""
+    """Rule tests only have to be YAML here: `testing.files` reads what they say, for `check` and for who runs them."""
 
 
 _FILES: Final[Mapping[str, Callable[[Draft, Document], None]]] = {

@@ -6,23 +6,23 @@ comparing with null works, any other use of an absent value makes the condition 
 Evaluation is pure and never raises.
 """
 
-import calendar
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
 from functools import cache
 from typing import Any, Final
 
 from cel_expr_python import cel
-from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct
 
 from services.policy import words
+from services.policy.cel_python import Translation, translate
+from services.policy.cel_scope import Gather, gatherer, narrowed, shower
 from services.policy.cel_tree import Tree, compared, possible
 from services.policy.cel_types import environment, path_of_message
 from services.policy.mistakes import nearest
-from services.policy.schemas import Field, Kind, all_optional, instant
-from services.router.decision.model import SECOND, Condition, Event, Key, Profile, Scope, Truth
+from services.policy.schemas import Field, Kind, all_optional
+from services.router.decision.model import Condition, Scope, Truth
 
 EVENT: Final = Field(
     Kind.OBJECT,
@@ -47,7 +47,10 @@ _ATTRIBUTE_KINDS: Final = {
     "date": Kind.DATE,
     "timestamp": Kind.TIMESTAMP,
 }
-_SHOWN_LENGTH: Final = 60
+_TRUTHS: Final = frozenset({"bool", "dyn", "bool_wrapper"})
+_TEXTS: Final = frozenset({"string", "dyn", "string_wrapper"})
+# Lists of data may hold thousands; a loop that copies lists or searches texts each round takes no more than this.
+_COSTLY_LIST: Final = 1_000
 
 
 class Fault(Struct, frozen=True):
@@ -68,11 +71,36 @@ class ExpressionError(ValueError):
 
 
 class Compiled(Struct, frozen=True):
-    """A condition and what is known of it: the paths it reads and the lifecycles for which it may hold."""
+    """A condition and what is known of it: the paths it reads and the lifecycles for which it may hold.
+
+    `translated`: it runs as Python; `by_library` gives the same truth by the CEL library.
+    """
 
     condition: Condition
     paths: tuple[tuple[str, ...], ...]
     lifecycles: frozenset[str]
+    translated: bool
+    by_library: Callable[[Scope], Truth]
+
+
+class CompiledKey(Struct, frozen=True):
+    """An expression that gives a text; None when a value that it needs is absent."""
+
+    source: str
+    evaluate: Callable[[Scope], str | None]
+    translated: bool
+    by_library: Callable[[Scope], str | None]
+
+
+class _Checked(Struct, frozen=True):
+    """An expression ready to run: `otherwise` is the library."""
+
+    tree: Tree
+    paths: tuple[tuple[str, ...], ...]
+    types: Mapping[str, Field]
+    gather: Gather
+    program: Callable[[Scope], Any]
+    longest: int
 
 
 def customer_type(attributes: Mapping[str, str] | None) -> Field:
@@ -91,7 +119,7 @@ def customer_type(attributes: Mapping[str, str] | None) -> Field:
 
 
 def customer_language(attributes: Mapping[str, str] | None) -> "Language":
-    """Return the language of segments and selectors: they see the customer alone."""
+    """Return the language of segments and audiences: only `customer` and `now` mean anything there."""
     return Language(Field(Kind.OBJECT, closed=True), customer_type(attributes))
 
 
@@ -105,54 +133,63 @@ class Language:
 
     def compile(self, source: str, names: Sequence[str]) -> Compiled:
         """Compile a condition that may use these names; raise ExpressionError."""
-        types = {name: self._types[name] for name in sorted(names)}
-        key = tuple(types)
-        if key not in self._environments:
-            self._environments[key] = environment(types)
-        try:
-            checked = self._environments[key].compile(source)
-        except RuntimeError as error:
-            raise ExpressionError(_faults(str(error), source, types)) from None
-        result = checked.return_type()
-        if result not in (cel.Type.BOOL, cel.Type.DYN) and not _is_bool_wrapper(result):
-            raise ExpressionError([Fault(0, len(source), f"gives {result.name().lower()}, not true or false")])
-        return self._runnable(source)
+        checked = self._check(source, names, _TRUTHS, "true or false")
+        paths, program = checked.paths, checked.program
 
-    def compile_key(self, source: str, names: Sequence[str]) -> Key:
-        """Compile an expression that gives text; raise ExpressionError."""
-        types = {name: self._types[name] for name in sorted(names)}
-        key = tuple(types)
-        if key not in self._environments:
-            self._environments[key] = environment(types)
-        try:
-            checked = self._environments[key].compile(source)
-        except RuntimeError as error:
-            raise ExpressionError(_faults(str(error), source, types)) from None
-        result = checked.return_type().name()
-        if "string" not in result.lower() and checked.return_type() != cel.Type.DYN:
-            raise ExpressionError([Fault(0, len(source), f"gives {result.lower()}, not text")])
-        tree = Tree(_untyped().compile(source).serialize())
-        program = _untyped().deserialize(tree.with_null_tests())
-        gather = _gatherer(tree.paths(), self._types)
+        def by_library(scope: Scope) -> Truth:
+            value = program(scope)
+            if value is True:
+                return Truth.TRUE
+            return Truth.FALSE if value is False else Truth.ABSENT
 
-        def evaluate(scope: Scope) -> str | None:
-            try:
-                value = program.eval(data=gather(scope)).value()
-            except (RuntimeError, TypeError, ValueError, OverflowError):
-                return None
+        lifecycles = possible(checked.tree.root, ("event", "lifecycle"), frozenset(words.LIFECYCLES))
+        translation = _translated(checked, text=False)
+        evaluate = translation.function(by_library) if translation else by_library
+        condition = Condition(source, evaluate, shower(paths, checked.gather))
+        return Compiled(condition, paths, lifecycles, translation is not None, by_library)
+
+    def compile_key(self, source: str, names: Sequence[str]) -> CompiledKey:
+        """Compile an expression that gives a text from these names; raise ExpressionError."""
+        checked = self._check(source, names, _TEXTS, "text")
+        program = checked.program
+
+        def by_library(scope: Scope) -> str | None:
+            value = program(scope)
             return value if isinstance(value, str) else None
 
-        return Key(source, evaluate)
+        translation = _translated(checked, text=True)
+        evaluate = translation.function(by_library) if translation else by_library
+        return CompiledKey(source, evaluate, translation is not None, by_library)
 
-    def _runnable(self, source: str) -> Compiled:
-        tree = Tree(_untyped().compile(source).serialize())
+    def _check(self, source: str, names: Sequence[str], wanted: frozenset[str], word: str) -> _Checked:
+        types = {name: self._types[name] for name in sorted(names)}
+        key = tuple(types)
+        if key not in self._environments:
+            self._environments[key] = environment(types)
+        try:
+            source.encode()
+            checked = self._environments[key].compile(source)
+            tree = Tree(_untyped().compile(source).serialize())
+        except UnicodeEncodeError:
+            raise ExpressionError([Fault(0, len(source), "this holds half a character")]) from None
+        except RuntimeError as error:
+            raise ExpressionError(_faults(str(error), source, types)) from None
+        result = checked.return_type().name().lower()
+        if result not in wanted:
+            raise ExpressionError([Fault(0, len(source), f"gives {result}, not {word}")])
         _refuse_costly(tree, source)
         _refuse_unknown_words(tree)
+        return self._runnable(tree, source, types)
+
+    def _runnable(self, tree: Tree, source: str, types: Mapping[str, Field]) -> _Checked:
         paths = tree.paths()
-        lifecycles = possible(tree.root, ("event", "lifecycle"), frozenset(words.LIFECYCLES))
-        program = _untyped().deserialize(tree.with_null_tests())
-        gather = _gatherer(paths, self._types)
-        return Compiled(Condition(source, _evaluator(program, gather), _shower(paths, gather)), paths, lifecycles)
+        for name in {path[0] for path in paths} - types.keys():
+            # `string`, `int`: CEL has types as values; data has none.
+            raise ExpressionError([Fault(0, len(source), f"unknown name {name!r}", nearest(name, types))])
+        longest = _COSTLY_LIST if tree.costly() else sys.maxsize
+        read = narrowed(types, paths)
+        gather = gatherer(paths, read, longest)
+        return _Checked(tree, paths, read, gather, _program(tree.with_null_tests(), gather), longest)
 
 
 @cache
@@ -161,156 +198,27 @@ def _untyped() -> Any:
     return cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN))
 
 
-def _is_bool_wrapper(result: Any) -> bool:
-    return "BoolValue" in result.name() or result.name().lower() in {"wrapper(bool)", "bool_wrapper"}
+def _program(serialized: bytes, gather: Gather) -> Callable[[Scope], Any]:
+    """Return the evaluation by the library; it is made ready when first used, since most never are."""
+    ready: list[Any] = []
 
-
-def _evaluator(program: Any, gather: Callable[[Scope], dict[str, Any]]) -> Callable[[Scope], Truth]:
-    def evaluate(scope: Scope) -> Truth:
+    def evaluate(scope: Scope) -> Any:
+        if not ready:
+            ready.append(_untyped().deserialize(serialized))
         try:
-            value = program.eval(data=gather(scope)).value()
+            found = ready[0].eval(data=gather(scope))
+            # The value of an error is its message, a text like any other.
+            return None if found.type() == cel.Type.ERROR else found.value()
         except (RuntimeError, TypeError, ValueError, OverflowError):
             # What CEL can't take (a number beyond 64 bits in an undeclared field, half a character): not comparable.
-            return Truth.ABSENT
-        if value is True:
-            return Truth.TRUE
-        return Truth.FALSE if value is False else Truth.ABSENT
+            return None
 
     return evaluate
 
 
-def _shower(paths: Sequence[tuple[str, ...]], gather: Callable[[Scope], dict[str, Any]]) -> Callable[[Scope], str]:
-    def show(scope: Scope) -> str:
-        values = gather(scope)
-        return ", ".join(f"{'.'.join(path)} is {_shown(_at(values, path))}" for path in paths)
-
-    return show
-
-
-def _at(values: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        values = values.get(name) if isinstance(values, dict) else None
-    return values
-
-
-def _shown(value: Any) -> str:  # noqa: PLR0911 - one line for each type
-    match value:
-        case None:
-            return "absent"
-        case bool():
-            return "true" if value else "false"
-        case Timestamp():
-            return value.ToDatetime(UTC).isoformat().replace("+00:00", "Z")
-        case str():
-            text = value if len(value) <= _SHOWN_LENGTH else value[: _SHOWN_LENGTH - 3] + "..."
-            return f'"{text}"'
-        case list():
-            return f"a list of {len(value)}"
-        case dict():
-            return "an object"
-        case float() if value.is_integer():
-            return str(int(value))
-    return str(value)
-
-
-# --- values --------------------------------------------------------------------------------------
-
-
-def _gatherer(paths: Sequence[tuple[str, ...]], types: Mapping[str, Field]) -> Callable[[Scope], dict[str, Any]]:
-    """Return a function that takes what the paths need out of a scope."""
-    read: dict[str, set[str]] = {}
-    for root, *rest in paths:
-        read.setdefault(root, set()).update(rest[:1] or ["*"])
-    makers: list[tuple[str, Callable[[Scope], Any]]] = []
-    for root, names in sorted(read.items()):
-        makers.append((root, _maker(root, frozenset(names), types[root], _attributes(paths))))
-
-    def gather(scope: Scope) -> dict[str, Any]:
-        return {root: make(scope) for root, make in makers}
-
-    return gather
-
-
-def _attributes(paths: Sequence[tuple[str, ...]]) -> frozenset[str]:
-    return frozenset(path[2] for path in paths if path[:2] == ("customer", "attributes") and len(path) > 2)  # noqa: PLR2004
-
-
-def _maker(root: str, names: frozenset[str], field: Field, attributes: frozenset[str]) -> Callable[[Scope], Any]:
-    match root:
-        case "event":
-            picked = sorted(EVENT.fields if "*" in names else names)
-            return lambda scope: {name: _EVENT_VALUES[name](scope.event) for name in picked}
-        case "customer":
-            declared = field.fields["attributes"]
-            kinds = tuple((name, declared.child(name)) for name in sorted(attributes or declared.fields))
-            return lambda scope: _customer(scope.customer, kinds)
-        case "now":
-            return lambda scope: _moment(scope.now)
-        case "previous":
-            return lambda scope: _picked(scope.previous or {}, names, field)
-        case _:
-            return lambda scope: _picked(scope.event.data, names, field)
-
-
-def _picked(data: Mapping[str, Any], names: frozenset[str], field: Field) -> Any:
-    if "*" in names:
-        return _value(field, data)
-    return {name: _value(field.child(name), data.get(name)) for name in names}
-
-
-def _value(field: Field | None, value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
-    if value is None or field is None:
-        return None
-    match field.kind:
-        case Kind.TIMESTAMP:
-            return _instant(value)
-        case Kind.INTEGER:
-            return int(value) if isinstance(value, int | float) else None
-        case Kind.NUMBER:
-            return float(value) if isinstance(value, int | float) else None
-        case Kind.OBJECT if not field.open:
-            inner = value if isinstance(value, Mapping) else {}
-            return {name: _value(child, inner.get(name)) for name, child in field.fields.items()}
-        case Kind.LIST if field.item is not None and isinstance(value, Sequence):
-            item = field.item
-            return [_value(item, one) for one in value]
-    return value
-
-
-def _moment(time: int) -> Timestamp:
-    # Inside a map CEL takes this message for an instant, not Python's datetime.
-    return Timestamp(seconds=time // SECOND, nanos=time % SECOND * 1000)
-
-
-def _instant(value: Any) -> Timestamp | None:
-    found = instant(value)
-    if found is None:
-        return None
-    return Timestamp(seconds=calendar.timegm(found.timetuple()), nanos=found.microsecond * 1000)
-
-
-_EVENT_VALUES: Final[Mapping[str, Callable[[Event], Any]]] = {
-    "id": lambda event: event.id,
-    "source": lambda event: event.source,
-    "type": lambda event: event.type,
-    "subject": lambda event: event.subject,
-    "time": lambda event: _moment(event.time),
-    "lifecycle": lambda event: event.lifecycle.name.lower(),
-    "sequence": lambda event: event.sequence,
-    "severity": lambda event: event.severity.name.lower(),
-    "tenant": lambda event: event.tenant,
-}
-
-
-def _customer(profile: Profile | None, attributes: Sequence[tuple[str, Field | None]]) -> dict[str, Any]:
-    if profile is None:
-        return {"id": None, "locale": None, "timezone": None, "attributes": {name: None for name, _ in attributes}}
-    return {
-        "id": profile.customer,
-        "locale": profile.locale or None,
-        "timezone": profile.timezone or None,
-        "attributes": {name: _value(field, profile.attributes.get(name)) for name, field in attributes},
-    }
+def _translated(checked: _Checked, *, text: bool) -> Translation | None:
+    loops = sum(node.HasField("comprehension") for node in checked.tree.nodes())
+    return translate(checked.tree.root, checked.paths, checked.types, loops=loops, longest=checked.longest, text=text)
 
 
 # --- mistakes ------------------------------------------------------------------------------------

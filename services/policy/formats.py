@@ -149,16 +149,18 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 # Filters of the engine that templates may use besides; it refuses absent values itself.
 BUILT_IN: Final = ("default", "length", "lower", "upper", "trim")
-_FUEL: Final = 20_000
+FUEL: Final = 20_000
+# A digest walks over some hundred messages and asks each for its parts.
+DIGEST_FUEL: Final = 200_000
 
 
-def environment(finalizer: Callable[[Any], Any] | None = None) -> minijinja.Environment:
-    """Return an engine with our filters and without what a template has no business with."""
+def environment(finalizer: Callable[[Any], Any] | None = None, fuel: int = FUEL) -> minijinja.Environment:
+    """Return an engine with our filters and without what a template has no business with; `fuel` counts its steps."""
     undefined: Any = "semi_strict"  # not in the library's own type: `if` may ask for what is absent, printing may not
     engine = minijinja.Environment(
         filters=dict(FILTERS),
         debug=False,  # its errors would print values: personal data
-        fuel=_FUEL,
+        fuel=fuel,
         undefined_behavior=undefined,
         auto_escape_callback=lambda _: None,  # parts are plain text; HTML is made, escaped, of the finished parts
         finalizer=finalizer,

@@ -3,21 +3,34 @@
 A policy is in force for its tenant from its activation record on; bundles are compiled once, when first asked for,
 and stay available by hash, since what was decided under a policy is rendered with that policy.
 A bundle that this version can't compile never comes into force: the one before it stays, and `refused` says why.
+Channels that nobody serves here are locked: a plan goes on to its next channel, and the record says why.
 """
 
+from collections.abc import Collection
+
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from services.policy.bundle import Bundle
 from services.policy.codec import Activation, StoredBundle, parse
 from services.policy.compile import PolicyError, compile_policy
 from services.policy.templates import Templates, compile_templates
-from services.router.decision.model import Policy
+from services.policy.words import CHANNELS
+from services.router.decision.model import Lock, Policy
+
+UNSERVED = "no sender of"
+
+
+def unserved(served: Collection[str]) -> tuple[str, ...]:
+    """Return the channels of the language that are not among these."""
+    return tuple(channel for channel in CHANNELS if channel not in served)
 
 
 class Registry:
     """Policies by tenant (in force) and by hash (all)."""
 
-    def __init__(self) -> None:
+    def __init__(self, served: Collection[str] = CHANNELS) -> None:
+        self._locks = tuple(Lock("", channel, f"{UNSERVED} {channel} runs here") for channel in unserved(served))
         self.refused: dict[str, str] = {}
         self._bundles: dict[tuple[str, str], Bundle] = {}
         self._active: dict[str, Policy] = {}
@@ -70,7 +83,8 @@ class Registry:
             self.refused[record.tenant] = f"the bundle {record.hash} is not there"
             return
         try:
-            self._active[record.tenant] = compile_policy(bundle)
+            policy = compile_policy(bundle)
+            self._active[record.tenant] = replace(policy, locks=(*policy.locks, *self._locks))
         except PolicyError as error:
             self.refused[record.tenant] = str(error)
         else:

@@ -1,19 +1,24 @@
 """What each file of a policy may contain, as pydantic models.
 
 Shapes know a file by itself: its keys, types and small formats. What files say about each other is compared in
-`compile`.
+`compile`. What a reader takes is said beside it as JSON Schema, from which `json_schemas` makes those for editors.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from services.policy import words
 from services.policy.documents import Document, type_names
 from services.policy.mistakes import Mistake, nearest
 from services.router.decision.model import MINUTE
+
+
+def _told(schema: dict[str, Any]) -> Any:
+    """Return the type that stands for what a person writes, where that is not what the shape holds."""
+    return Annotated[Any, WithJsonSchema(schema)]
 
 
 def _choice(known: Iterable[str]) -> BeforeValidator:
@@ -27,10 +32,10 @@ def _choice(known: Iterable[str]) -> BeforeValidator:
             raise PydanticCustomError("choice", "{message}", {"message": message, "hint": hint})
         return value
 
-    return BeforeValidator(check)
+    return BeforeValidator(check, json_schema_input_type=_told({"enum": list(names)}))
 
 
-def _read(reader: Callable[[str], Any]) -> BeforeValidator:
+def _read(reader: Callable[[str], Any], schema: dict[str, Any]) -> BeforeValidator:
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             message = f"must be text, not {_kind(value)}"
@@ -42,7 +47,7 @@ def _read(reader: Callable[[str], Any]) -> BeforeValidator:
         except words.WordError as error:
             raise PydanticCustomError("word", "{message}", {"message": str(error), "hint": error.suggestion}) from None
 
-    return BeforeValidator(check)
+    return BeforeValidator(check, json_schema_input_type=_told({"type": "string", **schema}))
 
 
 def _as_list(value: Any) -> Any:
@@ -72,17 +77,38 @@ def _percent(value: Any) -> Any:
 Channel = Annotated[str, _choice(words.CHANNELS)]
 MessageClassName = Annotated[str, _choice(words.CLASSES)]
 PreferenceName = Annotated[str, _choice(words.VALUES)]
-Duration = Annotated[int, _read(words.duration)]
-TimeOfDay = Annotated[int, _read(words.minute_of_day)]
-Zone = Annotated[str, _read(words.zone)]
-LocaleName = Annotated[str, _read(words.locale)]
+Duration = Annotated[int, _read(words.duration, {"pattern": "^[0-9]{1,6}[smhd]$", "examples": ["15m", "24h"]})]
+TimeOfDay = Annotated[
+    int, _read(words.minute_of_day, {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["22:00"]})
+]
+Zone = Annotated[str, _read(words.zone, {"pattern": "^[A-Za-z0-9_+/-]+$", "examples": ["Europe/Berlin"]})]
+LocaleName = Annotated[
+    str,
+    _read(
+        words.locale,
+        {"pattern": "^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$", "examples": ["de", "de-AT"]},
+    ),
+]
 # A name goes into ids, metrics and file names.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 TypeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=128)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=4_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Percent = Annotated[int, BeforeValidator(_percent)]
+Percent = Annotated[
+    int,
+    BeforeValidator(_percent, json_schema_input_type=_told({"type": "number", "minimum": 0, "maximum": 100})),
+]
+# One may be written as itself.
+ChannelList = Annotated[
+    list[Channel],
+    BeforeValidator(_as_list, json_schema_input_type=Channel | Annotated[list[Channel], Field(min_length=1)]),
+]
+TypeList = Annotated[
+    list[Text],
+    BeforeValidator(_as_list, json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)]),
+    Field(min_length=1),
+]
 
 
 S = TypeVar("S", bound="Shape")
@@ -213,8 +239,8 @@ class EventFile(Shape):
 class Channels(Shape):
     """The channel plan of a rule."""
 
-    first: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
-    all: Annotated[list[Channel] | None, BeforeValidator(_as_list)] = None
+    first: ChannelList | None = None
+    all: ChannelList | None = None
     order: Annotated[str, _choice(["preferred", "fixed"])] = "preferred"
 
 
@@ -231,7 +257,7 @@ class Rule(Shape):
     name: Name
     owner: Text = ""
     description: Text = ""
-    on: Annotated[list[Text], BeforeValidator(_as_list), Field(min_length=1)]
+    on: TypeList
     when: Expression | None = None
     who: Expression | None = None
     ignore: bool = False

@@ -4,9 +4,12 @@ One content model serves all channels: parts are rendered as plain text, and tex
 parts, so that every channel says the same. What comes from data is never markup and never a template: HTML is escaped
 as a whole, values in links are percent-encoded. A value that is missing, or that can't be written as the template
 wants, raises RenderError: a message with a hole is not sent. Errors name the template and the part, never a value.
+
+A digest is many messages in one: each is written by its own template, then the template `digest` writes the whole of
+their parts. What is too much for one message is left out at the end, and the template is told how many that are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,7 +23,7 @@ from services.policy.compile import PolicyError, examine
 from services.policy.email_html import page
 from services.policy.formats import FormatError
 from services.policy.shapes import TemplateFile
-from services.policy.template_lint import ONE_LINE, OVERRIDES, PARTS
+from services.policy.template_lint import DIGEST, ONE_LINE, OVERRIDES, PARTS
 from services.policy.words import CHANNELS
 
 __all__ = ["Content", "PolicyError", "RenderError", "Templates", "compile_templates"]
@@ -29,6 +32,7 @@ __all__ = ["Content", "PolicyError", "RenderError", "Templates", "compile_templa
 INPUT_LIMIT: Final = 65_536
 LIST_LIMIT: Final = 32_768
 OUTPUT_LIMIT: Final = 20_000
+ITEM_LIMIT: Final = 500
 _DEPTH_LIMIT: Final = 34
 _BLANKS: Final = "\n\t\u00a0"
 # The order in which a reader wants them: the fact, what it means for him, what comes next, what we say to it.
@@ -37,6 +41,10 @@ _BODY: Final = ("what", "why", "impact", "next", "apology")
 
 class RenderError(Exception):
     """The message can't be written; says which template and part, never a value."""
+
+
+class TooMuchError(RenderError):
+    """The message can't be written because that takes too many steps, or because it is too long."""
 
 
 class Content(Struct, frozen=True):
@@ -58,9 +66,10 @@ class Templates:
         self._timezone = timezone
         self._plain = formats.environment()
         self._link = formats.environment(finalizer=_in_link)
+        self._whole = formats.environment(fuel=formats.DIGEST_FUEL)
         for (name, wording), file in files.items():
             for part, source in _sources(file):
-                engine = self._link if part == "url" else self._plain
+                engine = self._link if part == "url" else self._engine(name)
                 engine.add_template(f"{name}/{wording}/{part}", source)
 
     @property
@@ -70,21 +79,44 @@ class Templates:
 
     def render(self, name: str, channel: str, locale: str, context: Mapping[str, Any]) -> Content:
         """Write the message of a template for a channel; `context` holds event, data and customer as JSON values."""
+        wording, facts = self._facts(name, locale, context)
+        return self._write(name, wording, channel, facts)
+
+    def render_digest(
+        self, channel: str, locale: str, items: Sequence[tuple[str, Mapping[str, Any]]], context: Mapping[str, Any]
+    ) -> Content:
+        """Write many messages as one with the template `digest`.
+
+        An item is the name of its template and what `render` takes for it; `context` holds the customer. The first
+        ITEM_LIMIT items are shown, fewer if a part would be too long with them; `more` counts those that are not.
+        An item that can't be written raises RenderError: who leaves it out knows why, and says so.
+        """
+        wording = self._wording(DIGEST, locale or self._locale)
+        reader = self._reader(DIGEST, wording, locale, context)
+        shown = tuple(self._item(name, locale, seen) for name, seen in items[:ITEM_LIMIT])
+
+        def whole(count: int) -> Content:
+            facts = {**reader, "items": shown[:count], "more": len(items) - count}
+            return self._write(DIGEST, wording, channel, facts)
+
+        try:
+            return whole(len(shown))
+        except TooMuchError:
+            return _as_many_as_fit(whole, len(shown) - 1)
+
+    def _item(self, name: str, locale: str, context: Mapping[str, Any]) -> Mapping[str, Any]:
+        wording, facts = self._facts(name, locale, context)
+        parts, action = self._parts(name, wording, facts)
+        item: dict[str, Any] = {part: text for part, text in parts.items() if text}
+        if action:
+            item["action"] = MappingProxyType(action)
+        return MappingProxyType({**item, "event": facts["event"]})
+
+    def _write(self, name: str, wording: str, channel: str, facts: Mapping[str, Any]) -> Content:
         if channel not in CHANNELS:
             raise RenderError(f"{name}: {channel!r} is no channel")
-        wording = self._wording(name, locale or self._locale)
-        # The customer's own variant (de-AT) writes the dates, even where the words are those of de.
-        spoken = locale if _is_variant(locale, wording) else wording
-        facts = self._facts(name, spoken, context)
-        file = self._files[name, wording]
-        parts = {
-            part: self._part(f"{name}/{wording}", part, facts) for part in PARTS if getattr(file, part) is not None
-        }
-        for part in ("headline", "what"):
-            if not parts[part]:
-                raise RenderError(f"{name}/{wording}: {part} is empty")
-        action = self._action(f"{name}/{wording}", file, facts)
-        override = self._override(f"{name}/{wording}", channel, file, {**facts, **parts, "action": action})
+        parts, action = self._parts(name, wording, facts)
+        override = self._override(name, wording, channel, {**facts, **parts, "action": action})
         shown = {part: text for part, text in parts.items() if text}
         if action:
             shown |= {"action.label": action["label"], "action.url": action["url"]}
@@ -97,50 +129,71 @@ class Templates:
             locale=wording,
         )
 
+    def _parts(self, name: str, wording: str, facts: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the parts, empty ones too, and the action."""
+        file = self._files[name, wording]
+        parts = {part: self._part(name, wording, part, facts) for part in PARTS if getattr(file, part) is not None}
+        for part in ("headline", "what"):
+            if not parts[part]:
+                raise RenderError(f"{name}/{wording}: {part} is empty")
+        if file.action is None:
+            return parts, {}
+        return parts, {key: self._part(name, wording, key, facts) for key in ("label", "url")}
+
+    def _engine(self, name: str) -> minijinja.Environment:
+        return self._whole if name == DIGEST else self._plain
+
     def _wording(self, name: str, locale: str) -> str:
         for candidate in (locale, *_shorter(locale), self._locale):
             if (name, candidate) in self._files:
                 return candidate
         raise RenderError(f"there is no template {name!r}")
 
-    def _facts(self, name: str, locale: str, context: Mapping[str, Any]) -> dict[str, Any]:
-        customer = dict(context.get("customer") or {})
-        customer["locale"] = customer.get("locale") or self._locale
-        customer["timezone"] = customer.get("timezone") or self._timezone
+    def _facts(self, name: str, locale: str, context: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return the wording that a locale falls back to, and what it sees."""
+        wording = self._wording(name, locale or self._locale)
         facts = {
             "event": _frozen(name, context.get("event") or {}),
             "data": _frozen(name, context.get("data") or {}),
-            "customer": _frozen(name, customer),
+            **self._reader(name, wording, locale, context),
         }
-        return {**facts, formats.LOCALE: locale, formats.ZONE: customer["timezone"]}
+        return wording, facts
 
-    def _part(
-        self, place: str, part: str, facts: Mapping[str, Any], engine: minijinja.Environment | None = None
-    ) -> str:
+    def _reader(self, name: str, wording: str, locale: str, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a template sees of who reads it, and how his dates are written."""
+        customer = dict(context.get("customer") or {})
+        customer["locale"] = customer.get("locale") or self._locale
+        customer["timezone"] = customer.get("timezone") or self._timezone
+        # The customer's own variant (de-AT) writes the dates, even where the words are those of de.
+        spoken = locale if _is_variant(locale, wording) else wording
+        return {
+            "customer": _frozen(name, customer),
+            formats.LOCALE: spoken,
+            formats.ZONE: customer["timezone"],
+        }
+
+    def _part(self, name: str, wording: str, part: str, facts: Mapping[str, Any]) -> str:
+        place = f"{name}/{wording}"
+        engine = self._link if part == "url" else self._engine(name)
         try:
-            text = (engine or self._plain).render_template(f"{place}/{part}", **facts)
+            text = engine.render_template(f"{place}/{part}", **facts)
         except minijinja.TemplateError as error:
-            raise RenderError(f"{place}: {part}, line {error.line}: {_reason(error)}") from None
+            kind = TooMuchError if error.kind == "OutOfFuel" else RenderError
+            raise kind(f"{place}: {part}, line {error.line}: {_reason(error)}") from None
         except FormatError as error:
             raise RenderError(f"{place}: {part}: {error}") from None
         except (ValueError, TypeError, KeyError, OverflowError, ArithmeticError) as error:
             raise RenderError(f"{place}: {part}: {type(error).__name__}") from None
         if len(text) > OUTPUT_LIMIT:
-            raise RenderError(f"{place}: {part} is longer than {OUTPUT_LIMIT} characters")
+            raise TooMuchError(f"{place}: {part} is longer than {OUTPUT_LIMIT} characters")
         return _line(text) if part in ONE_LINE or part == "label" else _clean(text)
 
-    def _action(self, place: str, file: TemplateFile, facts: Mapping[str, Any]) -> dict[str, str]:
-        if file.action is None:
-            return {}
-        label = self._part(place, "label", facts)
-        return {"label": label, "url": self._part(place, "url", facts, self._link)}
-
-    def _override(self, place: str, channel: str, file: TemplateFile, facts: Mapping[str, Any]) -> str | None:
-        if channel not in OVERRIDES or getattr(file, channel) is None:
+    def _override(self, name: str, wording: str, channel: str, facts: Mapping[str, Any]) -> str | None:
+        if channel not in OVERRIDES or getattr(self._files[name, wording], channel) is None:
             return None
-        text = self._part(place, channel, facts)
+        text = self._part(name, wording, channel, facts)
         if not text:
-            raise RenderError(f"{place}: {channel} is empty")
+            raise RenderError(f"{name}/{wording}: {channel} is empty")
         return text
 
 
@@ -152,6 +205,18 @@ def compile_templates(bundle: Bundle) -> Templates:
         raise PolicyError(examined.mistakes)
     files = {(template.name, template.locale): template.parts for template in examined.draft.templates}
     return Templates(files, tenant.defaults.locale, tenant.defaults.timezone)
+
+
+def _as_many_as_fit(whole: Callable[[int], Content], most: int) -> Content:
+    """Return the digest of as many items, at most so many, as there is room for; raise if not even one fits."""
+    found, fewest = whole(1), 2
+    while fewest <= most:
+        count = (fewest + most) // 2
+        try:
+            found, fewest = whole(count), count + 1
+        except TooMuchError:
+            most = count - 1
+    return found
 
 
 def _sources(file: TemplateFile) -> list[tuple[str, str]]:

@@ -59,7 +59,7 @@ class Deciding:
 async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
     """Decide until `stop` is set."""
     topics = Topics(settings.topic_prefix, settings.partitions)
-    registry = Registry()
+    registry = Registry(served=topics.channels)
     policies = Table(settings.kafka_bootstrap, topics.policies, registry.take, "clarion-router-policies")
     plan = Plan(
         application="router",

@@ -13,7 +13,7 @@ from services.common.dead_letters import dead_letter, short_key
 from services.common.partitions import partition_of
 from services.common.processor.ports import MAX_RECORD_BYTES, Batch, Record, Write
 from services.common.topics import Topics
-from services.policy.changes import changed
+from services.policy.changes import changed, erased
 from services.policy.profiles import to_profile
 from services.router import codec, metrics, records
 from services.router.decision.decide import decide
@@ -23,9 +23,10 @@ from services.router.decision.model import (
     Customer,
     Decision,
     DueInput,
+    EraseInput,
     Event,
     EventInput,
-    FeedbackInput,
+    Input,
     Outcome,
     Policy,
     Profile,
@@ -114,18 +115,30 @@ class Pass:
         change = codec.change(record)
         self._check_place(change.tenant, change.customer)
         if change.patch is None:
-            # Erasure keeps the customer as one who must not be written to; what else it means is decided later.
-            document: dict[str, Any] = {}
-        else:
-            before = self._state.document(change.tenant, change.customer)
-            document = changed(before, change.patch, change.accepted, change.author)
-        wishes = change.patch is None or change.patch.keys() <= WISHES
+            self._erase(change, record.offset)
+            return
+        before = self._state.document(change.tenant, change.customer)
+        document = changed(before, change.patch, change.accepted, change.author)
+        wishes = change.patch.keys() <= WISHES
         limit = MAX_PROFILE_BYTES * (2 if wishes else 1)
         if len(records.encode_document(document)) > limit:
             raise codec.PoisonError(f"the profile would take more than {limit} bytes")
-        value = records.profile(change.tenant, to_profile(change.customer, document))
-        self._state.put_document(change.tenant, change.customer, document)
-        self._write(self._topics.profiles, _key(change.tenant, change.customer), value)
+        self._put_document(change.tenant, change.customer, document)
+
+    def _erase(self, change: codec.ChangeInput, offset: int) -> None:
+        """Forget a customer, but that nobody must write to him; what waits for him ends."""
+        policy = self._known.active(change.tenant)
+        customer = self._state.customer(change.tenant, change.customer)
+        if policy is not None:
+            self._apply(EraseInput(), policy, customer, offset)
+        elif customer.holds:
+            raise codec.PoisonError("no policy is in force for the tenant")
+        self._put_document(change.tenant, change.customer, erased(change.accepted, change.author))
+
+    def _put_document(self, tenant: str, customer: str, document: dict[str, Any]) -> None:
+        value = records.profile(tenant, to_profile(customer, document))
+        self._state.put_document(tenant, customer, document)
+        self._write(self._topics.profiles, _key(tenant, customer), value)
 
     def _feedback(self, record: Record) -> None:
         feedback = codec.feedback(record)
@@ -201,7 +214,7 @@ class Pass:
 
     def _apply(
         self,
-        input: EventInput | DueInput | FeedbackInput,
+        input: Input,
         policy: Policy,
         customer: Customer,
         offset: int,
@@ -213,8 +226,11 @@ class Pass:
         for decision in result.decisions:
             value = records.decision(decision, self._batch.number, offset, customer.tenant)
             writes.append(Write(self._topics.decisions, key, value))
-            if decision.sends:
+            if decision.sends and not decision.digest:
                 writes += self._sends(decision, policy, customer.profile, key)
+        for digest in result.digests:
+            lane, value = records.digest(digest, customer)
+            writes.append(Write(self._topics.sends(digest.channel, lane), key, value))
         changes = self._state.changes_of(customer, result.customer)
         values = [*(write.value for write in writes), *changes.values()]
         largest = max((len(value) for value in values if value is not None), default=0)
@@ -225,12 +241,14 @@ class Pass:
         self._state.put(customer, result.customer, changes)
         for decision in result.decisions:
             self._count(decision)
+        for digest in result.digests:
+            metrics.SENDS[digest.channel, records.LANES[digest.message_class]].inc()
         return result
 
     def _count(self, decision: Decision) -> None:
         metrics.DECISIONS[decision.outcome, decision.reason].inc()
         for one in decision.sends:
-            if decision.rule is not None:
+            if decision.rule is not None and not one.digest:
                 metrics.SENDS[one.channel, records.LANES[decision.rule.message_class]].inc()
 
     def _sends(self, decision: Decision, policy: Policy, profile: Profile | None, key: bytes) -> list[Write]:

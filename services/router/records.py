@@ -13,7 +13,9 @@ from clarion.v1 import decision_pb2, event_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.router.decision.model import (
     HOUR,
+    Customer,
     Decision,
+    Digest,
     Event,
     MessageClass,
     Profile,
@@ -22,7 +24,9 @@ from services.router.decision.model import (
     Window,
 )
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
+# Name of the template of digests; stands for the rule in their records.
+DIGEST = "digest"
 LANES = {
     MessageClass.CRITICAL: "urgent",
     MessageClass.TRANSACTIONAL: "normal",
@@ -55,6 +59,7 @@ def decision(value: Decision, pass_number: int, offset: int, tenant: str) -> byt
         pass_number=pass_number,
         input_offset=offset,
         detail=value.detail,
+        digest_id=value.digest,
     )
     if event is not None:
         _describe_event(message, event)
@@ -150,6 +155,38 @@ def send(value: Decision, one: Send, required: bool, zone: str, locale: str) -> 
         closing=event.lifecycle.closing,
     )
     return LANES[rule.message_class], message.SerializeToString()
+
+
+def digest(value: Digest, customer: Customer) -> tuple[str, bytes]:
+    """Return the lane of a digest and the value of its record; it lasts as long as one of its items does."""
+    message = send_pb2.Send(
+        send_id=value.send_id,
+        decision_id=value.decision_id,
+        tenant=customer.tenant,
+        customer=customer.id,
+        channel=value.channel,
+        rule=DIGEST,
+        message_class=int(value.message_class),  # type: ignore[arg-type]
+        template=DIGEST,
+        locale=value.locale,
+        timezone=value.timezone,
+        policy_hash=value.policy_hash,
+        expire_time_us=max(item.expires for item in value.items),
+        decide_time_us=value.time,
+    )
+    for item in value.items:
+        message.items.add(
+            decision_id=item.decision_id,
+            rule=item.rule.name,
+            category=item.rule.category,
+            message_class=int(item.rule.message_class),
+            template=item.rule.template,
+            event=_event_message(item.event),
+            expire_time_us=item.expires,
+            required=item.required,
+            after=item.after,
+        )
+    return LANES[value.message_class], message.SerializeToString()
 
 
 def _event_message(event: Event) -> event_pb2.Event:

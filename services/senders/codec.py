@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from clarion.v1 import event_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.senders.ledger import Entry, Finding
-from services.senders.send import Choice, Recipient, Send, Wish
+from services.senders.send import Choice, Item, Recipient, Send, Wish
 
 _ID_BYTES = 20
 # An honest send is one event of 64 KiB at most and some names; its ledger entry and its feedback must fit into records.
@@ -83,6 +83,20 @@ def send(record: Record, lane: str, channel: str) -> Send:
         source=wire.event.source,
         event_id=wire.event.id,
         subject=wire.event.subject,
+        event=wire.event.SerializeToString(deterministic=True) if wire.HasField("event") else b"",
+        after=wire.after,
+        items=tuple(_item(item) for item in wire.items),
+    )
+
+
+def _item(wire: send_pb2.DigestItem) -> Item:
+    return Item(
+        rule=wire.rule,
+        category=wire.category,
+        marketing=wire.message_class == event_pb2.MESSAGE_CLASS_MARKETING,
+        required=wire.required,
+        template=wire.template,
+        expires=wire.expire_time_us,
         event=wire.event.SerializeToString(deterministic=True),
         after=wire.after,
     )
@@ -95,6 +109,8 @@ def _problem(wire: send_pb2.Send, channel: str) -> str:
         return "names no customer"
     if wire.channel != channel:
         return "is for another channel"
+    if wire.items:
+        return "" if all(item.HasField("event") for item in wire.items) else "holds an item without event"
     return "" if wire.HasField("event") else "holds no event"
 
 
@@ -148,9 +164,9 @@ def feedback(finding: Finding) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
-def context(sent: Send, customer: Recipient) -> Mapping[str, Any]:
+def context(sent: Send, customer: Recipient, event: bytes) -> Mapping[str, Any]:
     """Return what templates see: `event`, `data`, `customer`; raise UnreadableError for data that is not JSON."""
-    wire = event_pb2.Event.FromString(sent.event)
+    wire = event_pb2.Event.FromString(event)
     try:
         data = msgspec.json.decode(wire.data) if wire.data else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -169,12 +185,17 @@ def context(sent: Send, customer: Recipient) -> Mapping[str, Any]:
             "tenant": wire.tenant,
         },
         "data": data,
-        "customer": {
-            "id": sent.customer,
-            "locale": sent.locale,
-            "timezone": sent.timezone,
-            "attributes": customer.attributes,
-        },
+        "customer": customer_context(sent, customer),
+    }
+
+
+def customer_context(sent: Send, customer: Recipient) -> Mapping[str, Any]:
+    """Return what templates see of the customer."""
+    return {
+        "id": sent.customer,
+        "locale": sent.locale,
+        "timezone": sent.timezone,
+        "attributes": customer.attributes,
     }
 
 

@@ -3,10 +3,13 @@
 A message that is too late, a customer without an address, an address that must not be used, and an opt-out end the
 send here. A preference of the customer himself is looked up as the router does: category and channel, category,
 channel; the first hit wins. A required category is sent whatever he prefers, but never to a suppressed address.
+A digest loses the items that he opted out of or that are too late; it goes while one is left.
 """
 
+from msgspec.structs import replace
+
 from services.senders.outcome import Kind, Outcome, Reason
-from services.senders.send import Choice, Recipient, Send
+from services.senders.send import Choice, Item, Recipient, Send
 
 
 def objection(send: Send, recipient: Recipient | None) -> Outcome | None:
@@ -25,20 +28,33 @@ def _forbidden(send: Send, recipient: Recipient | None) -> Reason | None:
         return Reason.ADDRESS_SUPPRESSED
     if recipient is None or not recipient.address:
         return Reason.NO_ADDRESS
-    return None if send.required else _opted_out(send, recipient)
+    if not send.items:
+        return _opted_out(send, send.channel, recipient)
+    reasons = [_opted_out(item, send.channel, recipient) for item in send.items]
+    return reasons[0] if None not in reasons else None
 
 
-def _opted_out(send: Send, recipient: Recipient) -> Reason | None:
-    if _choice(send, recipient) is Choice.OFF:
+def remaining(send: Send, recipient: Recipient, now: int) -> Send:
+    """Return a digest with the items that may still go; any other send as it is."""
+    if not send.items:
+        return send
+    items = tuple(i for i in send.items if i.expires > now and _opted_out(i, send.channel, recipient) is None)
+    return send if len(items) == len(send.items) else replace(send, items=items)
+
+
+def _opted_out(message: Send | Item, channel: str, recipient: Recipient) -> Reason | None:
+    if message.required:
+        return None
+    if _choice(message.category, channel, recipient) is Choice.OFF:
         return Reason.PREFERENCE_OFF
-    if send.marketing and not recipient.consents:
+    if message.marketing and not recipient.consents:
         return Reason.NO_CONSENT
     return None
 
 
-def _choice(send: Send, recipient: Recipient) -> Choice | None:
+def _choice(category: str, channel: str, recipient: Recipient) -> Choice | None:
     wishes = {(wish.category, wish.channel): wish.choice for wish in recipient.wishes}
-    for place in ((send.category, send.channel), (send.category, ""), ("", send.channel)):
+    for place in ((category, channel), (category, ""), ("", channel)):
         if (choice := wishes.get(place)) is not None:
             return choice
     return None

@@ -7,7 +7,7 @@ A template that can't be rendered with this data ends the send, it never leaves 
 from hashlib import blake2b
 from typing import Protocol
 
-from services.policy.templates import PolicyError, RenderError, Templates
+from services.policy.templates import Content, PolicyError, RenderError, Templates
 from services.senders import codec
 from services.senders.message import Letter
 from services.senders.outcome import Kind, Outcome, Reason
@@ -28,7 +28,7 @@ def letter(send: Send, recipient: Recipient, policies: Policies) -> Letter | Out
     if templates is None:
         return Outcome(Kind.RETRY, Reason.NO_POLICY)
     try:
-        content = templates.render(send.template, send.channel, send.locale, codec.context(send, recipient))
+        content = _content(send, recipient, templates)
     except (RenderError, codec.UnreadableError):
         return Outcome(Kind.REJECTED, Reason.RENDER_ERROR)
     return Letter(
@@ -39,6 +39,15 @@ def letter(send: Send, recipient: Recipient, policies: Policies) -> Letter | Out
         text=content.text,
         html=content.html,
         time=send.decided,
+    )
+
+
+def _content(send: Send, recipient: Recipient, templates: Templates) -> Content:
+    if not send.items:
+        return templates.render(send.template, send.channel, send.locale, codec.context(send, recipient, send.event))
+    items = [(item.template, codec.context(send, recipient, item.event)) for item in send.items]
+    return templates.render_digest(
+        send.channel, send.locale, items, {"customer": codec.customer_context(send, recipient)}
     )
 
 

@@ -2,8 +2,8 @@
 
 Urgent before normal before bulk; within a lane by the instant they are due.
 First tries of one customer in one lane go in order of decision, so a send waits for those before it in its line.
-A send waits for the one named by its `after` until that one has ended or expired. One that is not known is given a
-grace, since its lane may be read later; then it is taken for one that ended long ago.
+A send waits for the one named by its `after`, a digest for those of its items, until they have ended or expired. One
+that is not known is given a grace, since its lane may be read later; then it is taken for one that ended long ago.
 A customer with a call under way waits for its end. Nobody waits beyond his own expiry.
 
 A send that waits for another is woken by it, the next of many and not all of them: the work grows with the sends.
@@ -119,18 +119,18 @@ class Schedule:
         if customer in self._under_way:
             insort(self._held.setdefault(customer, []), _rank(entry))
             return send.expires
-        until = min(self._predecessor_until(send, now), send.expires)
-        if until > now:
-            self._after.setdefault(send.after, set()).add(send.send_id)
-        return until
+        for after in send.afters:
+            until = min(self._predecessor_until(send, after, now), send.expires)
+            if until > now:
+                self._after.setdefault(after, set()).add(send.send_id)
+                return until
+        return now
 
-    def _predecessor_until(self, send: Send, now: int) -> int:
-        if not send.after or send.after == send.send_id:
-            return now
-        predecessor = self._open.get(send.after)
+    def _predecessor_until(self, send: Send, after: bytes, now: int) -> int:
+        predecessor = self._open.get(after)
         if predecessor is not None:
             return predecessor.send.expires
-        if send.after in self._ended_now or self._ended(send.after):
+        if after in self._ended_now or self._ended(after):
             return now
         return send.decided + self._grace
 
@@ -148,7 +148,8 @@ class Schedule:
     def _stop_waiting(self, entry: Open) -> None:
         send = entry.send
         self._behind.discard(send.send_id)
-        _discard(self._after, send.after, send.send_id)
+        for after in send.afters:
+            _discard(self._after, after, send.send_id)
         _remove(self._held, _customer(send), _rank(entry))
 
     def _leave_line(self, entry: Open) -> None:

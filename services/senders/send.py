@@ -18,10 +18,23 @@ class Choice(IntEnum):
     OFF = 3
 
 
+class Item(Struct, frozen=True, gc=False, array_like=True):
+    """One message in a digest."""
+
+    rule: str
+    category: str
+    marketing: bool
+    required: bool
+    template: str
+    expires: int
+    event: bytes
+    after: bytes = b""
+
+
 class Send(Struct, frozen=True, gc=False, array_like=True):
     """One message to be sent on this channel. `event` is the event's record; times in microseconds since 1970.
 
-    `critical` and `marketing` are all that a sender needs to know of the class.
+    `critical` and `marketing` are all that a sender needs to know of the class. A digest has `items` and no event.
     """
 
     send_id: bytes
@@ -47,6 +60,13 @@ class Send(Struct, frozen=True, gc=False, array_like=True):
     subject: str
     event: bytes
     after: bytes = b""
+    items: tuple[Item, ...] = ()
+
+    @property
+    def afters(self) -> tuple[bytes, ...]:
+        """Return the sends that go first, in order; none of them is this one."""
+        named = (self.after, *(item.after for item in self.items))
+        return tuple(dict.fromkeys(each for each in named if each and each != self.send_id))
 
 
 class Wish(Struct, frozen=True, gc=False):

@@ -194,7 +194,10 @@ class Sending:
         objection = recheck.objection(send, recipient)
         if objection is not None or recipient is None:
             return objection or Outcome(Kind.SUPPRESSED, Reason.NO_ADDRESS)
-        message = self._compose(send, recipient)
+        left = recheck.remaining(send, recipient, now)
+        if send.items and not left.items:
+            return Outcome(Kind.EXPIRED, Reason.EXPIRED)
+        message = self._compose(left, recipient)
         return message if isinstance(message, Outcome) else (message, codec.content_hash(message.content))
 
     def _compose(self, send: Send, recipient: Recipient) -> Message | Outcome:

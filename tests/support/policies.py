@@ -11,7 +11,7 @@ defaults:
   locale: en
   timezone: Europe/Berlin
   channels: [email]
-  quiet_hours: {start: "22:00", end: "07:00", over: hold}
+  quiet_hours: {start: "22:00", end: "07:00", over: hold, channels: [sms]}
 attributes: {plan: string, since: date}
 locks:
   - {category: news, channel: sms, reason: "regulator"}

@@ -2,7 +2,8 @@
 
 Counted anew from the admissions in the decisions: before each admission that a cap limits, fewer than its limit (less
 what is reserved for more urgent classes) lie within the half-open window before it. Exempt classes and closures count
-and are not limited; what was released counts no more.
+and are not limited; what was released counts no more. A digest counts once for all its decisions, each of which was
+held against what lay before it.
 """
 
 from bisect import bisect_right
@@ -85,16 +86,20 @@ def _scope(cap: Cap, counted: _Counted) -> tuple[str, ...] | None:
 
 def _exceeded(cap: Cap, scope: list[_Counted], policy_hash: str) -> Iterator[str]:
     """Find admissions that the cap should have refused; a scope lies in one partition, so offsets are its order."""
-    scope = sorted(scope, key=lambda each: each.decision.offset)
-    times = [_time(each) for each in scope]
-    for index, counted in enumerate(scope):
-        decision = counted.decision
+    times: list[int] = []
+    digest = b""
+    for counted in sorted(scope, key=lambda each: each.decision.offset):
+        decision, time = counted.decision, _time(counted)
+        before = len(times) - 1 if decision.digest and decision.digest == digest else len(times)
+        digest = decision.digest
+        if before == len(times):
+            times.append(time)
         if decision.policy_hash != policy_hash or _unlimited(cap, decision):
             continue
-        first = bisect_right(times, times[index] - cap.window, hi=index)
+        used = before - bisect_right(times, time - cap.window, hi=before)
         limit = cap.limit - _reserved(cap, decision.message_class)
-        if index - first >= limit:
-            yield f"cap {cap.name}: {about(decision)} was admitted with {index - first} of {limit} used"
+        if used >= limit:
+            yield f"cap {cap.name}: {about(decision)} was admitted with {used} of {limit} used"
 
 
 def _time(counted: _Counted) -> int:

@@ -32,8 +32,13 @@ def one_message(evidence: Evidence) -> Promise:
     broken: list[str] = []
     noted: list[str] = []
     decided: Counter[bytes] = Counter()
+    digests: set[bytes] = set()
     for decision in evidence.sent():
         for send_id in decision.send_ids:
+            if send_id in digests:
+                continue  # one message for several decisions
+            if decision.digest:
+                digests.add(send_id)
             decided[send_id] += 1
             name = f"{about(decision)} (send {short(send_id)})"
             count = mails.pop(short(send_id), 0)

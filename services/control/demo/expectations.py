@@ -6,6 +6,7 @@ was told of the power cut. The figures are the example policy's; a test holds th
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from services.control.records import DecisionRecord
 from services.router.decision.model import Outcome, Reason
 
 MAILS_A_DAY = 3
+CONTROL_GROUP = 1_000  # of ten thousand: who never gets an offer
 _SHOWN = 20
 
 Identity = tuple[str, str]
@@ -22,6 +24,7 @@ Verdict = tuple[Outcome, Reason]
 SENT: Verdict = (Outcome.SEND, Reason.ALLOWED)
 CLOSED: Verdict = (Outcome.SEND, Reason.CLOSURE)
 WAITS: Verdict = (Outcome.HOLD, Reason.QUIET_HOURS)
+HELD_OUT: Verdict = (Outcome.SUPPRESSED, Reason.HOLDOUT)
 FULL: Verdict = (Outcome.SUPPRESSED, Reason.CAP_REACHED)
 UNTOLD: Verdict = (Outcome.SUPPRESSED, Reason.NEVER_INFORMED)
 
@@ -101,11 +104,19 @@ def _verdict(happening: Happening, had: _Customer) -> Verdict:
     }[happening.kind]
 
 
+def in_control_group(customer: str) -> bool:
+    """Say whether the rule `offer` leaves this customer out, to compare with."""
+    place = int.from_bytes(blake2b(f"holdout|offer|{customer}".encode(), digest_size=8).digest(), "big")
+    return place % 10_000 < CONTROL_GROUP
+
+
 def _ordinary(happening: Happening, had: _Customer) -> Verdict:
-    """Judge a message that respects wishes, the night and the caps, in this order."""
+    """Judge a message that respects the control group, wishes, the night and the caps, in this order."""
     customer = happening.customer
     category = _CATEGORIES[happening.kind]
     offer = happening.kind is Kind.OFFER
+    if offer and in_control_group(customer.id):
+        return HELD_OUT
     if not customer.email:
         return Outcome.SUPPRESSED, Reason.NO_ADDRESS
     if category in customer.off or (offer and category not in customer.wanted):

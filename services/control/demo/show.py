@@ -81,7 +81,8 @@ def _paragraphs(counts: Counts, day: Day) -> list[str]:
         ),
         "Offer, who asked for it": (
             f"{offer[Reason.ALLOWED]} sent, {offer[Reason.NO_CONSENT]} without consent,"
-            f" {offer[Reason.PREFERENCE_OFF]} never asked, {offer[Reason.NO_ADDRESS]} no address"
+            f" {offer[Reason.PREFERENCE_OFF]} never asked, {offer[Reason.NO_ADDRESS]} no address,"
+            f" {offer[Reason.HOLDOUT]} in the control group"
         ),
         "Order errors": (
             f"{order[Reason.ALLOWED]} sent, {order[Reason.CAP_REACHED]} capped (email-a-day),"

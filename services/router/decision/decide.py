@@ -215,11 +215,20 @@ def _on_holds(due: list[Hold], policy: Policy, customer: Customer, now: int) -> 
 
 
 def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
-    """Decide the members of a flush against the ledger as it is; who strays to another channel goes by himself."""
+    """Decide the members of a flush against the ledger as it is; who strays to another channel goes by himself.
+
+    What does not fit into one send waits for the next, a moment later.
+    """
     # What a lifted pause releases was due later than now; two lifts must not make one and the same send.
-    flush = Flush(min(now, max(h.due for h in members)))
+    due = min(now, max(h.due for h in members))
+    flush = Flush(due, digest.flush_id(draft.origin, due))
     strays = []
-    for hold in members:
+    fitting = digest.fitting(members)
+    for hold in members[fitting:]:
+        case = _case_again(draft, policy, hold, now)
+        if case is not None:
+            settle(case, Ended(Outcome.HOLD, Reason.DIGEST, now + 1, "", hold.digests))
+    for hold in members[:fitting]:
         case = _case_again(draft, policy, hold, now)
         if case is None:
             continue

@@ -8,7 +8,7 @@ Class critical and required categories are never put into a digest by a preferen
 
 from datetime import timedelta
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
 from services.router.decision import ids, local_time
@@ -16,8 +16,10 @@ from services.router.decision.case import Allowed, Blocked, Case, Draft, Ended, 
 from services.router.decision.model import (
     HOUR,
     Admission,
+    Customer,
     Digest,
     DigestTimes,
+    Hold,
     Item,
     MessageClass,
     Outcome,
@@ -27,12 +29,17 @@ from services.router.decision.model import (
 )
 
 _DAYS_THAT_CAN_LACK_A_FLUSH = 3
+# What one send carries: its record has to be smaller than what Kafka takes, its text than what people read.
+_MOST = 100
+_LARGEST = 128 * 1024
+_ABOUT_AN_ITEM = 512
 
 
 class Flush(Struct):
     """One flush of a customer while it is decided; `due` is the latest of its members' flushes."""
 
     due: int
+    id: bytes
     first: Admission | None = None
     parts: list[Part] = []
     items: dict[str, list[Item]] = {}
@@ -70,6 +77,23 @@ def next_flush(times: DigestTimes, timezone: str, now: int) -> int:
     raise AssertionError("a local time of day comes again within three days")
 
 
+def flush_id(customer: Customer, due: int) -> bytes:
+    """Return the id of a customer's flush, by which its admission is found."""
+    return ids.digest_id(customer, "", due)
+
+
+def fitting(members: list[Hold]) -> int:
+    """Return how many of a flush's members one send can carry, at least one: a record must stay small."""
+    size = 0
+    for count, hold in enumerate(members):
+        event = hold.event
+        size += len(msgpack.encode(event.data)) + len(event.source) + len(event.id) + len(event.subject)
+        size += _ABOUT_AN_ITEM
+        if count and (size > _LARGEST or count == _MOST):
+            return count
+    return len(members)
+
+
 def strays(case: Case, ended: Ended) -> bool:
     """Whether a member's way leads to another channel than those whose digest it waited for."""
     match ended.outcome:
@@ -89,7 +113,7 @@ def join(flush: Flush, case: Case, afters: tuple[bytes, ...]) -> None:
         flush.policy_hash = case.policy.hash
         flush.first = Admission(
             case.now,
-            ids.digest_id(case.draft.origin, "", flush.due),
+            flush.id,
             case.used,
             rule.category,
             rule.message_class,
@@ -103,7 +127,7 @@ def join(flush: Flush, case: Case, afters: tuple[bytes, ...]) -> None:
         flush.parts.append(part)
     flush.message_class = min(flush.message_class, rule.message_class)
     for channel, after in zip(case.used, afters, strict=True):
-        item = Item(case.decision_id, rule, event, case.expires, after)
+        item = Item(case.decision_id, rule, event, case.expires, case.category.required, after)
         flush.items.setdefault(channel, []).append(item)
 
 

@@ -617,7 +617,10 @@ class Send(Struct, frozen=True, gc=False):
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """One revision of a decision, with all that each check saw. `event` is None only for undecodable input."""
+    """One revision of a decision, with all that each check saw. `event` is None only for undecodable input.
+
+    `digest` is the flush whose digest carries the message: its `sends` are then shared with other decisions.
+    """
 
     decision_id: bytes
     revision: int
@@ -642,6 +645,7 @@ class Decision(Struct, frozen=True, gc=False):
     sends: tuple[Send, ...] = ()
     detail: str = ""
     policy_hash: str = ""
+    digest: bytes = b""
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -651,6 +655,7 @@ class Item(Struct, frozen=True, gc=False):
     rule: Rule
     event: Event
     expires: int
+    required: bool = False
     after: bytes = b""
 
 

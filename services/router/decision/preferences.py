@@ -76,7 +76,7 @@ def judge(
     """Take one channel down the eleven steps."""
     refused = _unreachable(channel, category, profile, policy)
     if refused is not None:
-        return Verdict(channel, refused), Value.OFF
+        return refused, Value.OFF
     if category.required:
         return Verdict(channel, Reason.ALLOWED, "required"), Value.INSTANT
     if profile.snoozed_until > now and rule.message_class is not MessageClass.CRITICAL:
@@ -100,19 +100,19 @@ def wish(channel: str, category: Category, profile: Profile, defaults: Defaults)
     return category.default, "category default", 0
 
 
-def _unreachable(channel: str, category: Category, profile: Profile, policy: Policy) -> Reason | None:
-    """Steps 1 to 3: what no preference can change."""
+def _unreachable(channel: str, category: Category, profile: Profile, policy: Policy) -> Verdict | None:
+    """Steps 1 to 3: what no preference can change; the verdict tells why the address or the channel is barred."""
     for address in profile.addresses:
         if address.channel == channel:
             break
     else:
-        return Reason.NO_ADDRESS
+        return Verdict(channel, Reason.NO_ADDRESS)
     for suppression in profile.suppressed:
         if suppression.channel in (channel, ""):
-            return Reason.ADDRESS_SUPPRESSED
+            return Verdict(channel, Reason.ADDRESS_SUPPRESSED, suppression.why, suppression.set_time)
     for lock in policy.locks:
         if lock.category in (category.name, "") and lock.channel in (channel, ""):
-            return Reason.LOCKED
+            return Verdict(channel, Reason.LOCKED, lock.reason)
     return None
 
 

@@ -44,6 +44,7 @@ def settle(case: Case, ended: Ended, flush: Flush | None = None) -> None:
             sends,
             case.detail,
             case.policy.hash,
+            flush.id if flush is not None and sends else b"",
         )
     )
 

@@ -94,6 +94,9 @@ def test_the_expectations_use_the_figures_of_the_example_policy(policy: Policy) 
         expectations.MAILS_A_DAY,
         DAY,
     )
+    holdout = policy.rules_by_name["offer"].holdout
+    assert holdout is not None
+    assert (holdout.salt, holdout.size) == ("holdout|offer", expectations.CONTROL_GROUP)
 
 
 @pytest.mark.parametrize("now", HOURS[:2])
@@ -116,6 +119,7 @@ def test_a_day_has_every_case_the_demo_tells_of() -> None:
     came = Counter(verdict for _, verdict in expectations.judged(happenings))
     assert came[expectations.FULL] == len(MANY_ORDERS)
     assert came[expectations.CLOSED] == len(ON_FEEDER)
+    assert 0 < came[expectations.HELD_OUT] < COUNT // 4
     assert came[expectations.WAITS] > len(AT_NIGHT)
     assert came[Outcome.DUPLICATE, Reason.DUPLICATE] == 3
     assert came[Outcome.EXPIRED, Reason.EXPIRED] == 1

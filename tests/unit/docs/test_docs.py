@@ -25,7 +25,6 @@ from services.policy.compile import compile_policy
 from services.policy.documents import read
 from services.policy.mistakes import Mistake
 from services.policy.shapes import (
-    LATER,
     Cap,
     CapsFile,
     CategoriesFile,
@@ -190,11 +189,6 @@ def test_examples_of_policy_files_have_no_mistakes() -> None:
         mistake for document in (tenant, categories, caps, event, rules, template) for mistake in document.mistakes
     ] == []
     assert all(value is not None and mistakes == [] for value, mistakes in fitted)
-
-
-def test_keys_that_come_later_are_named() -> None:
-    last = text("docs/policy.md").rpartition("## Not yet")[2]
-    assert {key for key in LATER if f"`{key}`" not in last} == set()
 
 
 def test_every_attribute_and_every_reason_is_explained() -> None:

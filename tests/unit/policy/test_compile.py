@@ -8,11 +8,13 @@ from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check, render
 from services.policy.compile import compile_policy
 from services.router.decision.model import (
+    DAY,
     HOUR,
     MINUTE,
     Cap,
     Category,
     Defaults,
+    DigestTimes,
     Lock,
     MessageClass,
     Over,
@@ -21,6 +23,7 @@ from services.router.decision.model import (
     Preference,
     QuietPolicy,
     QuietTimes,
+    Share,
     Value,
     Window,
 )
@@ -37,7 +40,7 @@ def test_the_files_become_one_value() -> None:
         locale="en",
         timezone="Europe/Berlin",
         channels=("email",),
-        quiet_hours=QuietPolicy(QuietTimes(Window(1320, 420)), (), Over.HOLD, 0),
+        quiet_hours=QuietPolicy(QuietTimes(Window(1320, 420)), ("sms",), Over.HOLD, 0),
         dedup_window=24 * HOUR,
     )
     assert policy.categories == {
@@ -88,6 +91,8 @@ defaults:
   quiet_hours: {days: {sun: {start: "20:00", end: "09:30"}}, channels: [sms], over: reroute, release_spread: 15m}
   preferences: {channel: {gateway: off}, category: {news: instant}}
   dedup_window: 2d
+  digest: {every: 1d, at: "18:30"}
+segments: {golden: 'customer.attributes.plan == "gold"'}
 attributes: {plan: string, since: date}
 """
     files["caps.yaml"] = (
@@ -96,7 +101,9 @@ attributes: {plan: string, since: date}
     )
     files["rules/10.yaml"] = files["rules/10.yaml"].replace(
         "channels: {first: [ email ]}",
-        "channels: {all: [email], order: fixed}\n    quiet_hours: ignore\n    continue: true",
+        "channels: {all: [email], order: fixed}\n    quiet_hours: ignore\n    continue: true\n    segment: golden"
+        "\n    rollout: {percent: 12.5, salt: s1}\n    holdout: {percent: 1}\n    once: data.order"
+        "\n    once_window: 30d\n    announce_transient: true\n    announce_always: true",
     )
     policy = compile_policy(Bundle({name: text.encode() for name, text in files.items()}))
     sunday = QuietTimes(None, (None,) * 6 + (Window(1200, 570),))
@@ -104,7 +111,9 @@ attributes: {plan: string, since: date}
         quiet_hours=QuietPolicy(sunday, ("sms",), Over.REROUTE, 15 * MINUTE),
         preferences=(Preference("", "gateway", Value.OFF), Preference("news", "", Value.INSTANT)),
         dedup_window=48 * HOUR,
+        digest=DigestTimes(DAY, 18 * 60 + 30),
     )
+    assert policy.memory == 30 * DAY
     assert policy.caps == (
         Cap(
             name="one",
@@ -125,6 +134,12 @@ attributes: {plan: string, since: date}
     assert news.plan == Plan(("email",), all=True, fixed=True)
     assert news.go_on
     assert not news.respects_quiet_hours
+    assert (news.rollout, news.holdout) == (Share(1250, "s1"), Share(100, "holdout|news"))
+    assert (news.once_window, news.announce_transient, news.announce_always) == (30 * DAY, True, True)
+    assert news.segment is not None
+    assert news.once is not None
+    assert (news.segment.source, news.once.source) == ('customer.attributes.plan == "gold"', "data.order")
+    assert policy.rules_by_name == {"order-news": policy.rules[0], "news": news}
 
 
 def test_event_types_check_their_data() -> None:
@@ -178,6 +193,50 @@ def test_a_beginning_without_an_end_is_warned_of() -> None:
     assert warnings(policies.with_file("rules/10.yaml", open_only)) == [
         "rules/10.yaml:2:5: rules[0]: rule order-news tells that acme.order began, but no rule tells that it is over"
     ]
+
+
+RULES = policies.FILES["rules/10.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        (
+            "clarion.yaml",
+            "channels: [sms]}",
+            "channels: [sms, email]}",
+            (
+                "rules/10.yaml:12:20: rules[0].expires_after: rule order-news expires before quiet hours end: what"
+                " comes at their beginning is never sent (they last up to 9 h)"
+            ),
+        ),
+        (
+            "caps.yaml",
+            "caps:",
+            "caps:\n  - {name: texts, per: channel, where: {channel: sms}, limit: 3, window: 24h, over: drop}",
+            "caps.yaml:2:5: caps[0]: no rule makes a message that the cap texts counts",
+        ),
+        (
+            "categories.yaml",
+            'title: "Orders", default: instant',
+            'title: "Orders", default: instant, required: true',
+            None,
+        ),
+    ],
+)
+def test_what_probably_is_not_meant_is_warned_of(path: str, old: str, new: str, expected: str | None) -> None:
+    assert warnings(policies.changed(path, old, new)) == ([expected] if expected else [])
+
+
+def test_a_required_category_that_nobody_can_hear_is_warned_of() -> None:
+    files = {name: text.encode() for name, text in policies.FILES.items()}
+    files["categories.yaml"] = files["categories.yaml"].replace(b"instant}", b"instant, required: true}")
+    files["rules/10.yaml"] = RULES.replace("first: [email]", "first: [gateway]").encode()
+    (warning,) = warnings(Bundle(files))
+    assert warning == (
+        "categories.yaml:2:3: categories.order: the category 'order' is required, and its rules use none of the"
+        " channels that customers have (email)"
+    )
 
 
 def test_what_nothing_uses_is_warned_of() -> None:

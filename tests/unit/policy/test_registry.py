@@ -65,3 +65,14 @@ def test_garbage_and_deletion() -> None:
     assert registry.active("acme") is not None
     registry.take(b"acme", None)
     assert registry.active("acme") is None
+
+
+def test_a_channel_that_nobody_serves_is_locked() -> None:
+    registry = Registry(served=("email", "sms"))
+    registry.take(*stored())
+    registry.take(*activated())
+    found = registry.active("acme")
+    assert found is not None
+    locked = {lock.channel: lock.reason for lock in found.locks if not lock.category}
+    assert locked == {c: f"no sender of {c} runs here" for c in ("push", "chat", "webhook", "inbox", "gateway")}
+    assert found.hash == BUNDLE.hash

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from services.policy import formats
-from services.policy.bundle import read_folder
 from services.policy.mistakes import PolicyError
 from services.policy.schemas import Field, Kind, Schema
-from services.policy.template_lint import Names, faults
+from services.policy.template_walk import Names, faults
 from services.policy.templates import Content, RenderError, Templates, compile_templates
 from tests.support import policies
 
@@ -359,22 +358,3 @@ def test_the_check_of_a_hostile_template_needs_little_memory_and_time(source: st
         check=False,
     )
     assert (done.stdout, done.returncode) == (b"templates/order/en.yaml\n", 0)
-
-
-@pytest.mark.parametrize("locale", ["en", "de"])
-@pytest.mark.parametrize("lifecycle", ["opened", "updated", "resolved", "cancelled"])
-def test_every_wording_of_the_example_can_be_written(locale: str, lifecycle: str) -> None:
-    example = compile_templates(read_folder(Path(__file__).parents[3] / "deploy" / "policy"))
-    facts = {
-        "outage": {"area": "Mitte", "feeder": "F-17", "customers_affected": 2},
-        "order": {"order": "A1", "problem": "delayed", "fixed_by": "2026-03-29T05:00:00Z"},
-        "terms": {"change": "terms", "effective_on": "2026-04-01"},
-        "offer": {"name": "Solar", "saving": "12.00", "currency": "EUR", "valid_until": "2026-04-30"},
-    }
-    for name in example.names:
-        seen = {**context(), "event": {**EVENT, "lifecycle": lifecycle}, "data": facts[name.partition("_")[0]]}
-        content = example.render(name, "email", locale, seen)
-        assert content.headline
-        assert content.locale == locale
-        assert "None" not in content.text
-        assert "  " not in content.text

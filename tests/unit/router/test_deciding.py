@@ -6,7 +6,7 @@ import pytest
 
 from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.partitions import partition_of
-from services.common.processor.ports import Batch, Record, Write
+from services.common.processor.ports import Batch, Change, Record, Write
 from services.common.topics import Topics
 from services.router import deciding
 from services.router.deciding import Pass
@@ -42,6 +42,7 @@ class Router:
         self.now = NOON
         self.passes = 0
         self._offsets: dict[str, int] = defaultdict(int)
+        self._kept: dict[bytes, Change] = {}
 
     def record(self, topic: str, value: bytes, headers: Mapping[str, str] | None = None) -> Record:
         self._offsets[topic] += 1
@@ -72,10 +73,15 @@ class Router:
         batch = Batch(self.passes, self.now, {topic: tuple(found) for topic, found in by_topic.items()})
         work = Pass(batch, HOME, TOPICS, Known(self._policy), self.state, "")
         work.decide_all()
+        self._kept.update((change.key, change) for change in self.state.take_changes())
         written: dict[str, list[Write]] = defaultdict(list)
         for write in work.outputs:
             written[write.topic].append(write)
         return written
+
+    def kept(self) -> list[Change]:
+        """Return what the changelog holds."""
+        return list(self._kept.values())
 
 
 def router(**defaults: object) -> Router:
@@ -293,3 +299,56 @@ def test_every_pass_leaves_a_record_to_replay_it_by() -> None:
     assert (record.number, record.now_us) == (2, NOON)
     assert [(part.topic, part.first_offset, part.last_offset) for part in record.inputs] == [(TOPICS.events, 1, 2)]
     assert [(policy.tenant, policy.policy_hash) for policy in record.policies] == [("northwind", "policy-1")]
+
+
+DIGEST_WANTED = {**PROFILE, "preferences": [{"category": "outage", "value": "digest"}], "digest": {"at": "13:00"}}
+
+
+def test_several_messages_go_as_one_digest_at_the_customers_time() -> None:
+    subject = router()
+    written = subject.take(subject.change(DIGEST_WANTED), subject.event("e1"), subject.event("e2"))
+    assert decided(written[TOPICS.decisions]) == [("HOLD", "DIGEST"), ("HOLD", "DIGEST")]
+    subject.now += HOUR
+    written = subject.take()
+    records = [decision_pb2.Decision.FromString(w.value or b"") for w in written[TOPICS.decisions][:2]]
+    assert decided(written[TOPICS.decisions]) == [("SEND", "ALLOWED"), ("SEND", "ALLOWED")]
+    (write,) = written[TOPICS.sends("email", "normal")]
+    send = send_pb2.Send.FromString(write.value or b"")
+    assert sorted(item.event.id for item in send.items) == ["e1", "e2"]
+    assert {item.decision_id for item in send.items} == {record.decision_id for record in records}
+    assert {each for record in records for each in record.send_ids} == {send.send_id}
+    assert {record.digest_id for record in records} == {send.decision_id}
+    assert not send.HasField("event")
+
+
+def test_a_digest_that_failed_gives_its_place_under_the_caps_back() -> None:
+    subject = router()
+    subject.take(subject.change(DIGEST_WANTED), subject.event("e1"))
+    subject.now += HOUR
+    (write,) = subject.take()[TOPICS.sends("email", "normal")]
+    send = send_pb2.Send.FromString(write.value or b"")
+    assert len(subject.state.customer("northwind", "ana").admissions) == 1
+    feedback = feedback_pb2.Feedback(
+        tenant="northwind",
+        customer="ana",
+        send_id=send.send_id,
+        decision_id=send.decision_id,
+        channel="email",
+        outcome=feedback_pb2.DELIVERY_OUTCOME_REJECTED,
+    )
+    subject.take(subject.record(TOPICS.feedback, feedback.SerializeToString()))
+    assert subject.state.customer("northwind", "ana").admissions == ()
+
+
+def test_an_erasure_ends_what_waits_and_leaves_a_customer_nobody_writes_to() -> None:
+    subject = router()
+    subject.take(subject.change(DIGEST_WANTED), subject.event("e1"))
+    erase = profile_pb2.Change(tenant="northwind", customer="ana", erase=True)
+    written = subject.take(subject.record(TOPICS.changes, erase.SerializeToString()), subject.event("e2"))
+    assert decided(written[TOPICS.decisions]) == [("SUPPRESSED", "ADDRESS_SUPPRESSED"), ("SUPPRESSED", "NO_ADDRESS")]
+    left = subject.state.customer("northwind", "ana")
+    assert (left.admissions, left.holds, left.subjects) == ((), (), {})
+    (profile,) = written[TOPICS.profiles]
+    wire = profile_pb2.Profile.FromString(profile.value or b"")
+    assert (dict(wire.addresses), {s.channel for s in wire.suppressed} >= {"email", "sms"}) == ({}, True)
+    assert State([(c.key, c.value) for c in subject.kept() if c.value is not None]).customer("northwind", "ana") == left

@@ -7,8 +7,8 @@ from services.policy.templates import PolicyError, Templates, compile_templates
 from services.senders import codec, render
 from services.senders.message import Letter
 from services.senders.outcome import Kind, Outcome, Reason
-from services.senders.send import Recipient, Send
-from tests.support.sending import send
+from services.senders.send import Item, Recipient, Send
+from tests.support.sending import HOUR, send
 from tests.support.stack import POLICY
 
 ANA = Recipient("ana", "ana@example.org", attributes={"feeder": "F-17"})
@@ -97,7 +97,7 @@ def test_messages_of_one_subject_share_a_thread_and_others_do_not(known: Known) 
 def test_templates_see_the_event_as_rules_do() -> None:
     event = event_pb2.Event(id="e1", lifecycle=event_pb2.LIFECYCLE_OPENED, sequence=0, data=b'{"a": null}')
     event.time.FromMicroseconds(1_800_000_000_000_000)
-    seen = codec.context(send(event=event.SerializeToString()), ANA)
+    seen = codec.context(send(), ANA, event.SerializeToString())
     assert seen["event"]["lifecycle"] == "opened"
     assert seen["event"]["severity"] == "info"
     assert seen["event"]["sequence"] == 0
@@ -109,3 +109,21 @@ def test_templates_see_the_event_as_rules_do() -> None:
         "timezone": "Europe/Berlin",
         "attributes": {"feeder": "F-17"},
     }
+
+
+def test_a_digest_holds_every_message(known: Known) -> None:
+    first, second = late_order(), late_order(msgspec.json.encode({**LATE, "order": "O-2"}))
+    items = tuple(
+        Item("order-problem", "order", False, False, "order_problem", HOUR, sent.event)  # noqa: FBT003
+        for sent in (first, second)
+    )
+    made = letter(send(rule="digest", template="digest", event=b"", subject="", items=items), known)
+    assert "O-1" in made.text
+    assert "O-2" in made.text
+    assert "O-2" in made.html
+
+
+def test_a_digest_with_a_message_that_cannot_be_written_is_not_sent(known: Known) -> None:
+    item = Item("order-problem", "order", False, False, "order_problem", HOUR, late_order(b"{}").event)  # noqa: FBT003
+    sent = send(rule="digest", template="digest", event=b"", subject="", items=(item,))
+    assert render.letter(sent, ANA, known) == Outcome(Kind.REJECTED, Reason.RENDER_ERROR)

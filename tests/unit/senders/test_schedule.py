@@ -6,7 +6,7 @@ from services.senders import ledger
 from services.senders.due import Due
 from services.senders.ledger import Intent, Waiting
 from services.senders.schedule import Schedule, in_order
-from services.senders.send import Send
+from services.senders.send import Item, Send
 from tests.support.sending import HOUR, SECOND, START, send, send_id
 
 GRACE = 60 * SECOND
@@ -233,3 +233,23 @@ def test_an_orphan_is_judged_after_its_grace_and_blocks_only_its_subject() -> No
 def test_sends_adopted_together_are_sorted_by_lane_and_position() -> None:
     mixed = [waiting(4), waiting(2), waiting(3, lane="urgent")]
     assert [entry.position for entry in in_order(mixed)] == [3, 2, 4]
+
+
+def digest(number: int, *afters: int) -> Waiting:
+    items = tuple(Item("r", "c", False, False, "t", START + HOUR, b"", send_id(after)) for after in afters)  # noqa: FBT003
+    return Waiting(send(number, lane="bulk", items=items, event=b""), position=number, due=START)
+
+
+def test_a_digest_waits_for_the_last_message_of_each_of_its_subjects() -> None:
+    made = schedule(waiting(1, due=START + 5, attempt=1), waiting(2, due=START + 9, attempt=1), digest(3, 1, 2))
+    assert taken(made) == []
+    assert taken(made, START + 5) == [1]
+    made.end(waiting(1).send)
+    assert taken(made, START + 6) == []
+    assert taken(made, START + 9) == [2]
+    made.end(waiting(2).send)
+    assert taken(made, START + 9) == [3]
+
+
+def test_two_messages_of_one_subject_in_a_digest_do_not_wait_for_it() -> None:
+    assert taken(schedule(digest(3, 3))) == [3]

@@ -310,6 +310,7 @@ class Decision(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     SEND_IDS_FIELD_NUMBER: _builtins.int
     ADMISSION_FIELD_NUMBER: _builtins.int
+    DIGEST_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose event."""
     decision_id: _builtins.bytes
@@ -374,6 +375,8 @@ class Decision(_message.Message):
     """Position of the input in its partition."""
     detail: _builtins.str
     """More about an error, without personal data."""
+    digest_id: _builtins.bytes
+    """The flush whose digest carries the message; its sends are then shared with other decisions. Empty: its own message."""
     @_builtins.property
     def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Channels used."""
@@ -439,10 +442,11 @@ class Decision(_message.Message):
         detail: _builtins.str = ...,
         send_ids: _abc.Iterable[_builtins.bytes] | None = ...,
         admission: Global___Admission | None = ...,
+        digest_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time_us", b"accept_time_us", "admission", b"admission", "caps", b"caps", "category", b"category", "channels", b"channels", "customer", b"customer", "decide_time_us", b"decide_time_us", "decision_id", b"decision_id", "detail", b"detail", "door", b"door", "due_time_us", b"due_time_us", "engine_version", b"engine_version", "event_id", b"event_id", "event_time_us", b"event_time_us", "event_type", b"event_type", "expire_time_us", b"expire_time_us", "input_offset", b"input_offset", "lifecycle", b"lifecycle", "local_time", b"local_time", "message_class", b"message_class", "outcome", b"outcome", "pass_number", b"pass_number", "plan", b"plan", "policy_hash", b"policy_hash", "reason", b"reason", "revision", b"revision", "rule", b"rule", "rule_place", b"rule_place", "rules_tried", b"rules_tried", "send_ids", b"send_ids", "source", b"source", "step", b"step", "subject", b"subject", "tenant", b"tenant", "terminal", b"terminal", "timezone", b"timezone", "traceparent", b"traceparent", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time_us", b"accept_time_us", "admission", b"admission", "caps", b"caps", "category", b"category", "channels", b"channels", "customer", b"customer", "decide_time_us", b"decide_time_us", "decision_id", b"decision_id", "detail", b"detail", "digest_id", b"digest_id", "door", b"door", "due_time_us", b"due_time_us", "engine_version", b"engine_version", "event_id", b"event_id", "event_time_us", b"event_time_us", "event_type", b"event_type", "expire_time_us", b"expire_time_us", "input_offset", b"input_offset", "lifecycle", b"lifecycle", "local_time", b"local_time", "message_class", b"message_class", "outcome", b"outcome", "pass_number", b"pass_number", "plan", b"plan", "policy_hash", b"policy_hash", "reason", b"reason", "revision", b"revision", "rule", b"rule", "rule_place", b"rule_place", "rules_tried", b"rules_tried", "send_ids", b"send_ids", "source", b"source", "step", b"step", "subject", b"subject", "tenant", b"tenant", "terminal", b"terminal", "timezone", b"timezone", "traceparent", b"traceparent", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

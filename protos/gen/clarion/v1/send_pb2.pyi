@@ -4,8 +4,10 @@ isort:skip_file
 One message to be sent on one channel; the records of `clarion.sends.<channel>.<lane>.v1`."""
 
 from clarion.v1 import event_pb2 as _event_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -42,6 +44,7 @@ class Send(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     REQUIRED_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
     send_id: _builtins.bytes
     """20 bytes: key of the ledger, the provider's idempotency key, left part of the Message-ID."""
     decision_id: _builtins.bytes
@@ -82,6 +85,10 @@ class Send(_message.Message):
     def event(self) -> _event_pb2.Event:
         """The event, whole."""
 
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___DigestItem]:
+        """What a digest holds, in order; then `event` is not set and `decision_id` is the flush's."""
+
     def __init__(
         self,
         *,
@@ -104,11 +111,68 @@ class Send(_message.Message):
         after: _builtins.bytes = ...,
         required: _builtins.bool = ...,
         closing: _builtins.bool = ...,
+        items: _abc.Iterable[Global___DigestItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "category", b"category", "channel", b"channel", "closing", b"closing", "customer", b"customer", "decide_time_us", b"decide_time_us", "decision_id", b"decision_id", "event", b"event", "expire_time_us", b"expire_time_us", "locale", b"locale", "message_class", b"message_class", "policy_hash", b"policy_hash", "required", b"required", "rule", b"rule", "send_id", b"send_id", "step", b"step", "template", b"template", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "category", b"category", "channel", b"channel", "closing", b"closing", "customer", b"customer", "decide_time_us", b"decide_time_us", "decision_id", b"decision_id", "event", b"event", "expire_time_us", b"expire_time_us", "items", b"items", "locale", b"locale", "message_class", b"message_class", "policy_hash", b"policy_hash", "required", b"required", "rule", b"rule", "send_id", b"send_id", "step", b"step", "template", b"template", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Send: _TypeAlias = Send  # noqa: Y015
+
+@_typing.final
+class DigestItem(_message.Message):
+    """One message in a digest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    MESSAGE_CLASS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_US_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.bytes
+    """The decision that put it there."""
+    rule: _builtins.str
+    """Rule that was applied."""
+    category: _builtins.str
+    """Category."""
+    message_class: _event_pb2.MessageClass.ValueType
+    """Class."""
+    template: _builtins.str
+    """Template of the message itself."""
+    expire_time_us: _builtins.int
+    """After this it is left out, microseconds since 1970."""
+    required: _builtins.bool
+    """Whether the category is required."""
+    after: _builtins.bytes
+    """Last send of its subject to this customer on this channel; empty: none. It goes first."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """The event, whole."""
+
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.bytes = ...,
+        rule: _builtins.str = ...,
+        category: _builtins.str = ...,
+        message_class: _event_pb2.MessageClass.ValueType = ...,
+        template: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+        expire_time_us: _builtins.int = ...,
+        required: _builtins.bool = ...,
+        after: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "category", b"category", "decision_id", b"decision_id", "event", b"event", "expire_time_us", b"expire_time_us", "message_class", b"message_class", "required", b"required", "rule", b"rule", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DigestItem: _TypeAlias = DigestItem  # noqa: Y015
