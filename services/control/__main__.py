@@ -21,7 +21,7 @@ COMMANDS = {
     "publish": ("commands_ingest:publish", "Publish events, one CloudEvent in JSON a line."),
     "customer": ("commands_ingest:customer_app", "What is known about customers."),
     "explain": ("commands:explain", "Say what happened to a customer's events, and why."),
-    "policy": ("commands:policy_app", "Check a policy and put it in force."),
+    "policy": ("commands_policy:policy_app", "Check, test, read and compare policies, and put one in force."),
     "kafka": ("broker.cli:kafka_app", "A real Kafka on this machine, from packages."),
     "topics": ("topics_cli:topics_app", "The topics of a Kafka against the one list."),
     "settings": ("commands:settings", "Every setting with its meaning and its value now."),

@@ -12,9 +12,6 @@ from typing import Annotated, Literal
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Facts for programs.")]
-PolicyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the policy.")]
-
-policy_app = typer.Typer(no_args_is_help=True, help="Check a policy and put it in force.")
 
 
 def up(
@@ -81,73 +78,6 @@ def demo(
 
     if not work(Console(), keep=keep):
         raise typer.Exit(1)
-
-
-@policy_app.command("check")
-def policy_check(
-    folder: PolicyFolder,
-    *,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are mistakes.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Name every mistake in a policy; exit code 1 if there is one.
-
-    Example: clarion policy check deploy/policy --strict
-    """
-    import msgspec  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-
-    from services.control.policies import read  # noqa: PLC0415
-    from services.policy.check import check, render  # noqa: PLC0415
-
-    bundle = read(folder)
-    report = check(bundle)
-    if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
-    else:
-        typer.echo(render(report, bundle, color=Console().is_terminal), nl=False)
-    if report.mistakes or (strict and report.warnings):
-        raise typer.Exit(1)
-
-
-@policy_app.command("activate")
-def policy_activate(
-    folder: PolicyFolder,
-    *,
-    author: Annotated[str, typer.Option(help="Who puts it in force.", show_default="the user")] = "",
-    bootstrap: Annotated[str, typer.Option(help="Kafka brokers.", show_default="127.0.0.1:19092")] = "",
-    as_json: Json = False,
-) -> None:
-    """Check a policy and put it in force for its tenant.
-
-    Example: clarion policy activate deploy/policy
-    """
-    import getpass  # noqa: PLC0415
-
-    import msgspec  # noqa: PLC0415
-
-    from services.common.clock import WallClock  # noqa: PLC0415
-    from services.common.topics import Topics  # noqa: PLC0415
-    from services.control import policies  # noqa: PLC0415
-    from services.control.settings import ControlSettings  # noqa: PLC0415
-
-    settings = ControlSettings()
-    topics = Topics(settings.topic_prefix, settings.partitions)
-    address = bootstrap or settings.kafka_bootstrap
-    now = WallClock().now()
-    done = asyncio.run(policies.activate(address, topics, folder, author or getpass.getuser(), now))
-    if as_json:
-        facts = {
-            "tenant": done.policy.tenant,
-            "hash": done.policy.hash,
-            "languages": done.languages,
-            "unserved": done.unserved,
-        }
-        typer.echo(msgspec.json.encode(facts).decode())
-    else:
-        typer.echo(f"in force: {done}")
-        if done.warning:
-            typer.echo(f"warning: {done.warning}", err=True)
 
 
 def settings(*, as_json: Json = False) -> None:

@@ -76,7 +76,7 @@ PROVIDER: dict[Feedback, str] = {
     Feedback.SUPPRESSED: "opted out since the decision, not given to",
 }
 
-DOORS = {"grpc": "gRPC", "http": "HTTP", "kafka": "Kafka"}
+DOORS = {"grpc": "gRPC", "http": "HTTP", "kafka": "Kafka", "test": "virtual clock"}
 # What the decision core calls the preference that decided.
 REQUIRED = "required"
 OWN_WISHES = frozenset({"category x channel", "category", "channel", "everything"})
@@ -173,9 +173,9 @@ def _why(decision: DecisionRecord, telling: Telling) -> str:
     if decision.reason is Reason.PREFERENCE_OFF:
         off = [_preference(each, telling) for each in decision.verdicts if each.reason is Reason.PREFERENCE_OFF]
         return f"{REASONS[decision.reason]} ({'; '.join(off)})" if off else REASONS[decision.reason]
-    if decision.detail:
-        return f"{REASONS[decision.reason]} ({decision.detail})"
-    return REASONS[decision.reason]
+    failed = [tried.why for tried in decision.rules_tried if tried.rule == decision.rule and tried.why]
+    detail = decision.detail or (failed[-1] if failed else "")
+    return f"{REASONS[decision.reason]} ({detail})" if detail else REASONS[decision.reason]
 
 
 def _headline(first: DecisionRecord, telling: Telling) -> str:
@@ -283,9 +283,9 @@ def _cap_words(finding: CapFinding, telling: Telling) -> str:
 
 
 def _outcome(decision: DecisionRecord, telling: Telling) -> str:
-    where = f"partition {decision.partition} offset {decision.offset}"
+    where = f", partition {decision.partition} offset {decision.offset}" if decision.partition >= 0 else ""
     decided = f"decided {telling.clock(decision.decided, exact=True)}"
-    record = f"{decided}, decision {ids.text(decision.decision_id)[:_ID_SHOWN]}, {where}"
+    record = f"{decided}, decision {ids.text(decision.decision_id)[:_ID_SHOWN]}{where}"
     step = f", step {decision.step}" if decision.step else ""
     match decision.outcome:
         case Outcome.SEND:

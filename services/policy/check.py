@@ -1,11 +1,12 @@
 """What `clarion policy check` says: every mistake with its place, and warnings of what is probably not meant.
 
-A policy with mistakes can't be compiled; warnings may stand. Mistakes in rule tests are found here only: they keep
-people from putting a policy in force, but a router compiles it. The warnings here are about rules that never match,
-messages that promise an end nobody tells or that expire unsent, and things that nothing uses or nobody hears.
+A policy with mistakes can't be compiled; warnings may stand. Mistakes in rule tests are found here only: they keep a
+policy from being put in force, not from being compiled where it is in force. The warnings here are about rules that
+never match, messages that promise an end nobody tells or that expire unsent, and things that nothing uses or nobody
+hears.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from services.policy.bundle import Bundle
@@ -15,6 +16,7 @@ from services.policy.mistakes import Mistake, Report
 from services.policy.shapes import QuietHours, Rule, Where
 from services.policy.template_lint import DIGEST
 from services.policy.testing.files import mistakes_of as mistakes_of_tests
+from services.policy.wording import wording
 from services.policy.words import LIFECYCLES
 from services.router.decision.model import MINUTE
 
@@ -25,13 +27,17 @@ _DAY_MINUTES: Final = 24 * 60
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
-def check(bundle: Bundle) -> Report:
-    """Find everything that is wrong with a policy, and everything that is probably not meant."""
+def check(bundle: Bundle, trial: Callable[[Examined], Iterable[Mistake]] | None = None) -> Report:
+    """Find everything that is wrong with a policy, and everything that is probably not meant.
+
+    `trial` tries what was examined and returns further mistakes: it needs a process, which is not for this library.
+    """
     if not bundle.files:  # another folder was meant: what all it lacks would only hide that
         return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
-    mistakes = sorted({*examined.mistakes, *mistakes_of_tests(examined)})
+    tried = trial(examined) if trial is not None else ()
+    mistakes = sorted({*examined.mistakes, *mistakes_of_tests(examined), *tried})
     return Report(tuple(mistakes), tuple(warnings))
 
 
@@ -211,4 +217,5 @@ _WARNINGS: Final[tuple[Callable[[Examined], Iterator[Mistake]], ...]] = (
     _expires_in_the_night,
     _idle_caps,
     _unheard,
+    wording,
 )

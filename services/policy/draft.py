@@ -193,7 +193,7 @@ def _template(found: Draft, document: Document) -> None:
 
 
 def _test(_found: Draft, _document: Document) -> None:
-    """Rule tests only have to be YAML here: `testing.files` reads what they say, for `check` and for who runs them."""
+    """Here rule tests only have to be YAML; what they say is read in `testing.files`, for `check` and `run`."""
 
 
 _FILES: Final[Mapping[str, Callable[[Draft, Document], None]]] = {

@@ -128,8 +128,5 @@ def _distance(expectation: Expectation, happened: Happened) -> tuple[int, int]:
     by = expectation.rule is None or decision.rule_name == expectation.rule
     # The record of an event as a whole says why no customer has one of his own.
     whole = which and not decision.customer
-    if which and (whose or whole):
-        place = 0 if by and whose else 1
-    else:
-        place = 2 if whose else 3 if which else _UNRELATED
-    return place, _differences(expectation, happened)
+    ranks = (which and whose and by, which and (whose or whole), whose, which, True)
+    return ranks.index(True), _differences(expectation, happened)

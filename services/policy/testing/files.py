@@ -5,7 +5,6 @@ attributes), so that a typo is a mistake with its place and not a test that says
 mistakes could not tell is not compared. What can't be read is left out, so that the rest is checked too.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -16,9 +15,8 @@ from services.policy import words
 from services.policy.compile import Examined
 from services.policy.documents import Document
 from services.policy.mistakes import Mistake, nearest
-from services.policy.profiles import PROFILE_KEYS, violations
 from services.policy.shapes import fit
-from services.policy.testing import shapes
+from services.policy.testing import people, shapes
 from services.policy.testing.names import Names, documents_of, names_of
 from services.policy.testing.timeline import (
     Changes,
@@ -47,14 +45,6 @@ from services.router.decision.model import (
 )
 
 _FUTURE: Final = 5 * MINUTE
-_INNER_KEYS: Final[Mapping[str, Sequence[str]]] = {
-    "addresses": words.CHANNELS,
-    "quiet_hours": ("start", "end", "days"),
-    "preferences": ("category", "channel", "value"),
-    "suppressed": ("channel", "why"),
-    "digest": ("every", "at"),
-}
-_STEP = re.compile(r"([A-Za-z_*][A-Za-z0-9_*-]*)|\[([0-9]+)\]")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 Keys = Sequence[str | int]
@@ -68,22 +58,25 @@ def mistakes_of(examined: Examined) -> list[Mistake]:
 
 def read(document: Document, names: Names) -> tuple[Timeline | None, list[Mistake]]:
     """Read one test file; there is no timeline when not even its outline could be read."""
-    reader = _Reader(document, names)
+    reader = Reader(document, names)
     return reader.timeline(), sorted(set(reader.mistakes))
 
 
-class _Reader:
+class Reader:
     """Reads one file, entry by entry."""
 
-    def __init__(self, document: Document, names: Names) -> None:
+    def __init__(self, document: Document, names: Names, start: int = 0) -> None:
         self.mistakes: list[Mistake] = []
         self._document = document
         self._names = names
-        self._start = 0
+        self._start = start
         self._events: list[Event] = []
         self._people: set[str] = set()
+        # An entry that could not be read may be the one that others speak of.
+        self._whole = True
 
     def timeline(self) -> Timeline | None:
+        """Read the whole file."""
         file, mistakes = fit(shapes.TimelineFile, self._document)
         self.mistakes += mistakes
         if file is None:
@@ -92,7 +85,10 @@ class _Reader:
         self._people.update(file.customers)
         for name, profile in file.customers.items():
             self._profile(["customers", name], profile)
-        written = [entry for index in range(len(file.timeline)) if (entry := self._fit(shapes.Entry, "timeline", index))]
+        written = [
+            entry for index in range(len(file.timeline)) if (entry := self._fit(shapes.Entry, "timeline", index))
+        ]
+        self._whole = len(written) == len(file.timeline)
         entries = self._entries(written)
         expected = [self._expectation(*found) for index in range(len(file.expect)) if (found := self._expected(index))]
         return Timeline(self._document.path, file.start, file.customers, tuple(entries), tuple(expected))
@@ -116,7 +112,7 @@ class _Reader:
     # --- places ---
 
     def _fit(self, shape: type[Any], list_name: str, index: int) -> tuple[Keys, Any] | None:
-        keys = [list_name, index]
+        keys: Keys = [list_name, index]
         found, mistakes = fit(shape, self._document, keys)
         self.mistakes += mistakes
         return None if found is None else (keys, found)
@@ -139,35 +135,19 @@ class _Reader:
         if known is not None and name not in (names := list(known)):
             self._at(keys, f"unknown {what} {name[:60]!r}", nearest(name, names))
 
+    def _profile(self, keys: Keys, patch: Mapping[str, Any]) -> bool:
+        """Check what is said of a customer; False if it can't be taken."""
+        found, fits = people.check(self._document, keys, patch, self._names)
+        self.mistakes += found
+        return fits
+
+    def _about_customer(self, keys: Keys, name: str) -> None:
+        self._known(keys, "customer", name, sorted(self._people) if self._whole else None)
+
     def _about_event(self, keys: Keys, reference: str) -> None:
-        if not any(means(reference, event) for event in self._events):
+        if self._whole and not any(means(reference, event) for event in self._events):
             known = [name for event in self._events for name in (event.id, f"{event.source}/{event.id}")]
             self._at(keys, f"no event {reference[:60]!r} is in the timeline", nearest(reference, known))
-
-    # --- customers ---
-
-    def _profile(self, keys: Keys, patch: Mapping[str, Any]) -> bool:
-        found = violations(_encode(patch))
-        for field, why in found:
-            inner = [match[1] or int(match[2]) for match in _STEP.finditer(field)]
-            unknown = why == "is not a key of a profile"
-            hint = nearest(str(inner[-1]), self._keys_known(inner)) if unknown and inner else ""
-            self._at([*keys, *inner], why, hint, at_key=unknown)
-        if found:
-            return False
-        for index, wish in enumerate(patch.get("preferences") or ()):
-            if wish.get("category"):
-                where = [*keys, "preferences", index, "category"]
-                self._known(where, "category", wish["category"], self._names.categories)
-        for name in patch.get("attributes") or ():
-            # Others may be on a profile too; a name that is almost a declared one is a slip.
-            declared = self._names.attributes or {}
-            if name not in declared and (meant := nearest(name, declared)):
-                self._at([*keys, "attributes", name], f"undeclared attribute {name!r}", meant, at_key=True)
-        return True
-
-    def _keys_known(self, inner: Keys) -> Sequence[str]:
-        return PROFILE_KEYS if len(inner) == 1 else _INNER_KEYS.get(str(inner[0]), ())
 
     # --- entries ---
 
@@ -178,8 +158,10 @@ class _Reader:
             self._at(keys, f"an entry has one of {', '.join(shapes.ENTRIES)}, {said}")
         if entry.event is None:
             return None
-        written, at = entry.event, self._moment([*keys, "at"], entry.at)
-        keys = [*keys, "event"]
+        return self.happens([*keys, "event"], entry.event, self._moment([*keys, "at"], entry.at))
+
+    def happens(self, keys: Keys, written: shapes.Event, at: int) -> Happens:
+        """Read an event that comes at an instant."""
         self._known([*keys, "type"], "event type", written.type, self._names.types)
         if written.tenant and self._names.tenant:
             self._known([*keys, "tenant"], "tenant", written.tenant, [self._names.tenant])
@@ -210,7 +192,10 @@ class _Reader:
 
     def _made(self, keys: Keys, written: shapes.Event, at: int) -> Event:
         time = at
-        if written.time is not None and (given := self._moment([*keys, "time"], written.time, past=True)) <= at + _FUTURE:
+        if (
+            written.time is not None
+            and (given := self._moment([*keys, "time"], written.time, past=True)) <= at + _FUTURE
+        ):
             time = given
         expiry = written.expirytime
         audience = written.audience
@@ -251,11 +236,11 @@ class _Reader:
         if not isinstance(customer, str) or not customer:
             self._at(keys, "'customer' is missing" if customer is None else "'customer' must be text", at_key=True)
             return None
-        self._known([*keys, "customer"], "customer", customer, sorted(self._people))
+        self._about_customer([*keys, "customer"], customer)
         return Changes(customer, patch) if self._profile(keys, patch) else None
 
     def _finding(self, keys: Keys, written: shapes.Finding) -> Deed:
-        self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
+        self._about_customer([*keys, "customer"], written.customer)
         self._about_event([*keys, "of"], written.of)
         if written.rule is not None:
             self._known([*keys, "rule"], "rule", written.rule, self._names.rules)
@@ -291,7 +276,7 @@ class _Reader:
         return Steers(control)
 
     def _erasure(self, keys: Keys, written: shapes.Erase) -> Deed:
-        self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
+        self._about_customer([*keys, "customer"], written.customer)
         return Erases(written.customer)
 
     def _lifted_after(self, entries: Sequence[tuple[Entry, Keys]]) -> None:
@@ -321,7 +306,7 @@ class _Reader:
 
     def _expectation(self, keys: Keys, written: shapes.Expectation) -> Expectation:
         if written.customer is not None:
-            self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
+            self._about_customer([*keys, "customer"], written.customer)
         if written.event is not None:
             self._about_event([*keys, "event"], written.event)
         if written.rule is not None:

@@ -15,8 +15,9 @@ from services.policy.templates import Templates, compile_templates
 from services.policy.testing import coverage, expect
 from services.policy.testing.coverage import RuleCoverage
 from services.policy.testing.expect import Checked
-from services.policy.testing.files import documents_of, names_of, read
+from services.policy.testing.files import read
 from services.policy.testing.messages import Messages
+from services.policy.testing.names import documents_of, names_of
 from services.policy.testing.timeline import Timeline
 from services.policy.testing.world import History, live
 from services.router.decision.model import Policy

@@ -76,8 +76,8 @@ class TimelineFile(Shape):
     """tests/*.yaml."""
 
     start: Instant
-    customers: dict[Id, dict[str, Any]] = {}
-    timeline: list[Any] = []
+    customers: dict[Id, dict[str, Any]] = Field(default_factory=dict)
+    timeline: list[Any] = Field(default_factory=list)
     expect: Annotated[list[Any], Field(min_length=1)]
 
 
@@ -102,7 +102,7 @@ class Event(Shape):
     severity: Annotated[str, _one_of(SEVERITIES)] = "info"
     expirytime: Moment | None = None
     audience: Audience
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
     tenant: str = ""
     traceparent: str = ""
     dataschema: str = ""

@@ -68,10 +68,19 @@ class Fault(Struct, frozen=True):
     message: str
 
 
+class Found(Struct, frozen=True):
+    """What a provider said, and the decision whose message it said it of."""
+
+    decision: Decision
+    said: FeedbackInput
+    time: int
+
+
 class History(Struct, frozen=True):
     """All that became of a timeline; `matched` counts the events that each rule matched."""
 
     happened: tuple[Happened, ...]
+    found: tuple[Found, ...]
     faults: tuple[Fault, ...]
     matched: Mapping[str, int]
 
@@ -83,12 +92,13 @@ def live(timeline: Timeline, policy: Policy) -> History:
         world.wait(entry.at)
         world.do(entry)
     world.wait(None)
-    return History(tuple(world.happened), tuple(world.faults), world.matched)
+    return History(tuple(world.happened), tuple(world.found), tuple(world.faults), world.matched)
 
 
 class _World:
     def __init__(self, timeline: Timeline, policy: Policy) -> None:
         self.happened: list[Happened] = []
+        self.found: list[Found] = []
         self.faults: list[Fault] = []
         self.matched: dict[str, int] = {}
         self._now = timeline.start
@@ -163,6 +173,7 @@ class _World:
                     said = FeedbackInput(
                         decision_id, send.send_id, send.channel, decision.step, deed.outcome, deed.hard
                     )
+                    self.found.append(Found(decision, said, self._now))
                     self._decide(said, self._customer(deed.customer))
                     return
         message = f"no message about {deed.of} has gone to {deed.customer} by {deed.channel} until then"

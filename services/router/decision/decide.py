@@ -22,7 +22,6 @@ from services.router.decision import (
     shares,
 )
 from services.router.decision.case import Case, Check, Draft, Ended, Turn
-from services.router.decision.digest import Flush
 from services.router.decision.model import (
     Customer,
     Decision,
@@ -224,9 +223,7 @@ def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
 
     What does not fit into one send waits for the next, a moment later.
     """
-    # What a lifted pause releases was due later than now; two lifts must not make one and the same send.
-    due = min(now, max(h.due for h in members))
-    flush = Flush(due, digest.flush_id(draft.origin, due))
+    flush = digest.begin(draft, members, now)
     strays = []
     fitting = digest.fitting(members)
     for hold in members[fitting:]:

@@ -16,7 +16,6 @@ from services.router.decision.case import Allowed, Blocked, Case, Draft, Ended, 
 from services.router.decision.model import (
     HOUR,
     Admission,
-    Customer,
     Digest,
     DigestTimes,
     Hold,
@@ -37,7 +36,7 @@ _ABOUT_AN_ITEM = 512
 
 
 class Flush(Struct):
-    """One flush of a customer while it is decided; `due` is the latest of its members' flushes."""
+    """One flush of a customer while it is decided; `due` is the latest of its members', `id` that of its admission."""
 
     due: int
     id: bytes
@@ -78,9 +77,14 @@ def next_flush(times: DigestTimes, timezone: str, now: int) -> int:
     raise AssertionError("a local time of day comes again within three days")
 
 
-def flush_id(customer: Customer, due: int) -> bytes:
-    """Return the id of a customer's flush, by which its admission is found."""
-    return ids.digest_id(customer, "", due)
+def begin(draft: Draft, members: list[Hold], now: int) -> Flush:
+    """Begin the flush of these members: its id is that of no other flush of the customer."""
+    # What a lifted pause releases was due later than now; two flushes at one now must not make one and the same send.
+    due = min(now, max(h.due for h in members))
+    taken = frozenset(a.decision_id for a in draft.admissions)
+    while (flush_id := ids.digest_id(draft.origin, "", due)) in taken:
+        due += 1
+    return Flush(due, flush_id)
 
 
 def fitting(members: list[Hold]) -> int:

@@ -199,7 +199,8 @@ def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
 
 def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     """Return the customer without what can no longer matter; the same object if all of it can."""
-    since = now - policy.memory
+    # What was admitted at this very now is kept in any case: the next flush at it must not have the same id.
+    since = now - max(policy.memory, 1)
     admissions = customer.admissions
     if admissions and admissions[0].time <= since:
         admissions = tuple(a for a in admissions if a.time > since)

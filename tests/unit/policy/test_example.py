@@ -9,6 +9,7 @@ from services.control.policies import example_folder
 from services.policy.bundle import read_folder
 from services.policy.compile import compile_policy
 from services.policy.templates import compile_templates
+from services.policy.testing.run import run
 
 BUNDLE = read_folder(example_folder())
 POLICY = compile_policy(BUNDLE)
@@ -63,7 +64,7 @@ def cases() -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
 
 
 def test_every_template_is_tried() -> None:
-    assert sorted({*FACTS, *({"digest"} & set(TEMPLATES.names))}) == sorted(TEMPLATES.names)
+    assert sorted({*FACTS, "digest"}) == sorted(TEMPLATES.names)
 
 
 @pytest.mark.parametrize("locale", ["en", "de"])
@@ -79,8 +80,56 @@ def test_every_wording_can_be_written(locale: str) -> None:
             assert len(content.text) <= 306, (name, content.text)  # two texts joined
 
 
+def test_a_digest_can_be_written() -> None:
+    event = {"subject": "W-3", "lifecycle": "opened", "time": "2026-03-28T17:05:00Z"}
+    ana = {"customer": {"id": "ana", "locale": "en-GB", "timezone": "Europe/Berlin"}}
+    items = [
+        (name, {"event": event, "data": data, **ana})
+        for name, data in (("welcome", {"starts_on": "2026-05-01"}), ("usage_month", USAGE))
+    ]
+    content = TEMPLATES.render_digest("email", "en-GB", items, ana)
+    assert (content.headline, content.text) == (
+        "News for you: 2 messages",
+        """\
+Welcome to Northwind
+Your power comes from us from 1 May 2026. We end your old contract for you. \
+Please send us your meter reading on 1 May 2026.
+Send the reading: https://my.northwind.example/meter
+
+Your month: 412 kWh, €131.84
+Until 31 March 2026 you used 412 kWh this month. It costs €131.84. \
+You don't have to do anything. It is in your next bill.
+See every day: https://my.northwind.example/usage
+
+Choose what comes together: https://my.northwind.example/messages
+
+We put these together so that we write to you less often.
+""",
+    )
+
+
 @pytest.mark.parametrize("locale", ["en", "de"])
 def test_a_text_has_its_own_short_wording(locale: str) -> None:
     by_text = {rule.template for rule in POLICY.rules if "sms" in rule.plan.channels}
     files = {name: BUNDLE.files[f"templates/{name}/{locale}.yaml"].decode() for name in by_text - {"offer"}}
     assert [name for name, text in files.items() if "\nsms: " not in text] == []
+
+
+def test_its_rule_tests_pass_and_reach_every_rule() -> None:
+    report = run(BUNDLE)
+    failed = {
+        f"{one.timeline.path}:{each.expectation.line}": each.said
+        for one in report.files
+        for each in one.checked
+        if not each.passed
+    }
+    assert failed == {}
+    assert report.never == ()
+    assert len(report.files) >= 25
+
+
+def test_each_rule_test_says_first_what_it_shows() -> None:
+    for path, content in BUNDLE.files.items():
+        if path.startswith("tests/"):
+            comment = content.decode().split("\n")[1]
+            assert comment.startswith("# "), path

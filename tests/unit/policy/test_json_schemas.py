@@ -12,6 +12,7 @@ from services.control.policies import example_folder
 from services.policy.bundle import read_folder
 from services.policy.documents import read
 from services.policy.json_schemas import json_schemas, sentences
+from services.policy.profiles import PROFILE_KEYS
 
 ROOT = Path(__file__).parents[3]
 FILES = read_folder(example_folder()).files
@@ -22,10 +23,12 @@ PLACES = {
     "events/*.yaml": "event.json",
     "rules/*.yaml": "rules.json",
     "templates/*/*.yaml": "template.json",
+    "tests/*.yaml": "test.json",
 }
 RULE = {"name": "a", "on": "b", "category": "c", "class": "critical", "channels": {"first": "sms"}, "template": "d"}
 REST = {"name": "rest", "on": "*", "ignore": True}
 CAP = {"name": "a-day", "per": "channel", "limit": 3, "window": "24h", "over": "drop"}
+EXPECT = [{"customer": "ana", "outcome": "SEND"}]
 BROKEN = {
     "an unknown key": ("caps.json", {"caps": [{**CAP, "widow": "24h"}]}),
     "a missing key": ("caps.json", {"caps": [{"name": "a-day"}]}),
@@ -49,6 +52,16 @@ BROKEN = {
         {"type": "a", "owner": "b", "description": "c", "data": {"type": "string"}},
     ),
     "a template without its fact": ("template.json", {"what": "It is so."}),
+    "a reason that is none": ("test.json", {"start": "2026-03-28T22:30:00Z", "expect": [{"reason": "BECAUSE"}]}),
+    "a customer with an unknown key": (
+        "test.json",
+        {"start": "2026-03-28T22:30:00Z", "customers": {"ana": {"adresses": {}}}, "expect": EXPECT},
+    ),
+    "a change of nobody": (
+        "test.json",
+        {"start": "2026-03-28T22:30:00Z", "timeline": [{"at": "1m", "profile": {"locale": "de"}}], "expect": EXPECT},
+    ),
+    "a test that expects nothing": ("test.json", {"start": "2026-03-28T22:30:00Z"}),
     "nothing where something stands": ("template.json", {"headline": "A", "what": "B", "why": None}),
 }
 
@@ -70,6 +83,12 @@ def test_what_is_committed_is_what_the_shapes_say() -> None:
 def test_every_key_is_explained_and_nothing_else() -> None:
     keys, said = sentences()
     assert keys == said
+
+
+def test_a_customer_has_the_keys_of_a_profile() -> None:
+    kinds = json.loads(json_schemas()["test.json"])["$defs"]
+    assert set(kinds["Profile"]["properties"]) == set(PROFILE_KEYS)
+    assert set(kinds["Change"]["properties"]) == {"customer", *PROFILE_KEYS}
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -95,3 +114,4 @@ def test_a_broken_file_is_refused(name: str, broken: dict[str, Any]) -> None:
 def test_what_is_broken_is_sound_without_it() -> None:
     assert validator("caps.json").is_valid({"caps": [CAP]})
     assert validator("rules.json").is_valid({"rules": [RULE, REST]})
+    assert validator("test.json").is_valid({"start": "2026-03-28T22:30:00Z", "expect": EXPECT})
