@@ -70,8 +70,9 @@ def _reader(path: tuple[str, ...], types: Mapping[str, Field], longest: int) -> 
         case ("data", name):
             field = types["data"].child(name)
             return lambda scope: _value(field, scope.event.data.get(name), longest)
-    gather = gatherer([path], types, longest)
-    return lambda scope: _at(gather(scope), path)
+        case _:
+            gather = gatherer([path], types, longest)
+            return lambda scope: _at(gather(scope), path)
 
 
 def _at(values: Any, path: Sequence[str]) -> Any:
