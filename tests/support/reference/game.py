@@ -163,9 +163,8 @@ class Reference:
         older, told = self.memory.older(course), self.memory.told(course)
         if older:
             self.memory.enders.add(course.number)
-        course.announced = not told and (
-            rule.announce_always or (rule.announce_transient and course.number in self.memory.enders)
-        )
+        ended = course.number in self.memory.enders
+        course.announced = rule.announce_always or (rule.announce_transient and ended)
         loud = any(r.announce_always or r.announce_transient for r in rules)
         for other in older:
             self._settle(other, SUPERSEDED if told or loud else TRANSIENT, 0)
