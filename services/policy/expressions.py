@@ -145,7 +145,7 @@ class Language:
         lifecycles = possible(checked.tree.root, ("event", "lifecycle"), frozenset(words.LIFECYCLES))
         translation = _translated(checked, text=False)
         evaluate = translation.function(by_library) if translation else by_library
-        condition = Condition(source, evaluate, shower(paths, checked.gather))
+        condition = Condition(source, evaluate, shower(paths, checked.types, checked.longest))
         return Compiled(condition, paths, lifecycles, translation is not None, by_library)
 
     def compile_key(self, source: str, names: Sequence[str]) -> CompiledKey:

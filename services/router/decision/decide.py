@@ -166,19 +166,24 @@ def _on_event(given: EventInput, policy: Policy, customer: Customer, now: int) -
     if taken.decisions:
         return Result(taken.decisions, customer, (), taken.identity)
     draft = Draft.of(customer)
-    announces = any(rule.announce_transient or rule.announce_always for rule, _ in taken.matched)
-    turn = lifecycle.turn(draft, given.event, now, announces=announces)
+    turn = lifecycle.turn(draft, given.event, now, announces=_announces(taken))
     _judge(draft, turn, taken, policy, now)
     return draft.result(taken.identity)
 
 
 def _on_member(taken: Taken, policy: Policy, customer: Customer, now: int) -> Result:
     draft = Draft.of(customer)
-    announces = any(rule.announce_transient or rule.announce_always for rule, _ in taken.matched)
-    turn = lifecycle.turn(draft, taken.event, taken.first_seen, announces=announces)
+    turn = lifecycle.turn(draft, taken.event, taken.first_seen, announces=_announces(taken))
     if audience.named(turn, draft) or audience.belongs(taken, turn, draft, now):
         _judge(draft, turn, taken, policy, now)
     return draft.result()
+
+
+def _announces(taken: Taken) -> bool:
+    """Whether a rule of a closing event tells of the end also those who were not told of the beginning."""
+    if not taken.event.lifecycle.closing:
+        return False
+    return any(rule.announce_transient or rule.announce_always for rule, _ in taken.matched)
 
 
 def _judge(draft: Draft, turn: Turn, taken: Taken, policy: Policy, now: int) -> None:

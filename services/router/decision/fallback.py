@@ -54,7 +54,7 @@ def remember(case: Case, send: Send) -> None:
         event,
         announced=case.announced,
     )
-    draft.opens = (*(o for o in draft.opens if o.expires > case.now), step)
+    draft.opens = (*(o for o in draft.opens if o.expires > case.now), step) if draft.opens else (step,)
 
 
 def close(draft: Draft, turn: Turn) -> None:

@@ -3,6 +3,8 @@
 Everything here is an immutable value; the core takes these and returns these, and nothing else.
 Times are whole microseconds since 1970 UTC; durations are whole microseconds; ids are raw bytes.
 The numbers of the enums are the wire numbers of `clarion.v1`, so a codec casts instead of looking up.
+In Python 3.11 `Enum.MEMBER` takes as long as a call: a member that every decision asks for has a name of its own in
+the module that asks.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +31,10 @@ class Lifecycle(IntEnum):
     @property
     def closing(self) -> bool:
         """Whether the subject is over."""
-        return self >= Lifecycle.RESOLVED
+        return self >= _RESOLVED
+
+
+_RESOLVED = Lifecycle.RESOLVED
 
 
 class Severity(IntEnum):

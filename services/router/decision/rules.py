@@ -18,6 +18,8 @@ from services.router.decision.model import (
     Truth,
 )
 
+_TRUE, _POINT = Truth.TRUE, Lifecycle.POINT
+
 Matched = tuple[Rule, tuple[RuleTried, ...]]
 
 
@@ -26,7 +28,7 @@ def mistakes(event: Event, policy: Policy) -> tuple[Reason, str] | None:
     declared = policy.event_types.get(event.type)
     if declared is None:
         return Reason.UNKNOWN_TYPE, f"the policy has no event type {event.type}"
-    if event.lifecycle is not Lifecycle.POINT and not declared.lifecycle:
+    if event.lifecycle is not _POINT and not declared.lifecycle:
         return Reason.INVALID_DATA, f"{event.type} has no lifecycle, the event says {event.lifecycle.name.lower()}"
     found = declared.check(event.data)
     if found:
@@ -39,8 +41,8 @@ def matching(scope: Scope, policy: Policy) -> tuple[tuple[Matched, ...], tuple[R
     tried: list[RuleTried] = []
     matched: list[Matched] = []
     for rule in policy.rules_by_type.get(scope.event.type, ()):
-        truth = Truth.TRUE if rule.when is None else rule.when.evaluate(scope)
-        if rule.when is not None and truth is not Truth.TRUE:
+        truth = _TRUE if rule.when is None else rule.when.evaluate(scope)
+        if rule.when is not None and truth is not _TRUE:
             tried.append(_failed(rule, rule.when, truth, "", scope))
             continue
         tried.append(RuleTried(rule.name, rule.place, truth))
@@ -63,7 +65,7 @@ def holds(case: Case, condition: Condition | None, key: str) -> bool:
         return True
     scope = case.scope()
     truth = condition.evaluate(scope)
-    if truth is Truth.TRUE:
+    if truth is _TRUE:
         return True
     case.tried = (*case.tried, _failed(case.rule, condition, truth, f"{key}: ", scope))
     return False
