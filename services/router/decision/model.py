@@ -7,7 +7,7 @@ In Python 3.11 `Enum.MEMBER` takes as long as a call: a member that every decisi
 the module that asks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -549,13 +549,24 @@ class Control(Struct, frozen=True, gc=False):
     expires: int = 0
 
 
+class Walk(Struct, frozen=True, gc=False):
+    """The rules of one event type, in order. `candidates` gives the places of those that can hold, in order.
+
+    No other rule can, for the value of the field that they all ask for; None: each rule is tried.
+    """
+
+    rules: tuple[Rule, ...]
+    candidates: Callable[[Scope], Sequence[int]] | None = None
+    field: str = ""
+
+
 class Policy(Struct, frozen=True, gc=False):
     """A policy, compiled: one immutable value with a content hash.
 
-    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that
-    make messages. `memory` is how long an admission can matter: the longest window of a cap or a rule's `once`.
-    Without `digests` (the template) nothing is put into one: who wants that gets his messages at once.
-    `controls` are those in force, in order of their names; they are no part of the hash.
+    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order, `walks` the walk over them;
+    `rules_by_name` those that make messages. `memory` is how long an admission can matter: the longest window of a cap
+    or a rule's `once`. Without `digests` (the template) nothing is put into one: who wants that gets his messages at
+    once. `controls` are those in force, in order of their names; they are no part of the hash.
     """
 
     tenant: str
@@ -567,6 +578,7 @@ class Policy(Struct, frozen=True, gc=False):
     event_types: Mapping[str, EventType]
     rules: tuple[Rule, ...]
     rules_by_type: Mapping[str, tuple[Rule, ...]]
+    walks: Mapping[str, Walk] = {}
     rules_by_name: Mapping[str, Rule] = {}
     memory: int = 0
     digests: bool = True
@@ -577,12 +589,16 @@ class Policy(Struct, frozen=True, gc=False):
 
 
 class RuleTried(Struct, frozen=True, gc=False):
-    """A rule that was tried; `why` is the condition that failed with the values it saw, "" when it held."""
+    """A rule that was tried; `why` is the condition that failed with the values it saw, "" when it held.
+
+    A line without a rule stands for `others` that did not hold and are not told one by one.
+    """
 
     rule: str
     place: str
     truth: Truth
     why: str = ""
+    others: int = 0
 
 
 class CapFinding(Struct, frozen=True, gc=False):
