@@ -3,8 +3,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from services.router.decision.decide import decide
 from services.router.decision.model import (
     HOUR,
+    DueInput,
     Feedback,
     Lifecycle,
     Plan,
@@ -340,3 +342,56 @@ def test_holds_end_in_the_same_order_however_they_were_kept() -> None:
             world.customer = replace(world.customer, holds=world.customer.holds[::-1])
         ends.append([d.rule_name for d in world.event(lifecycle=RESOLVED).decisions])
     assert ends[0] == ends[1]
+
+
+def test_an_event_that_has_the_id_of_a_forgotten_one_is_another() -> None:
+    world = World(policy(defaults=QUIET))
+    world.event(lifecycle=OPENED, id="x")
+    world.now = NIGHT + 24 * HOUR
+    assert ended(one(world.event(lifecycle=RESOLVED, id="x"))) == ("HOLD", "QUIET_HOURS")
+    world.run()
+    assert ended(world.decisions[-1]) == CLOSURE
+
+
+def test_each_channel_has_its_own_last_message() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    by_sms = one(world.event())
+    world.policy = policy(rule(plan=first("email")))
+    world.event(lifecycle=UPDATED)
+    world.policy = policy(rule(plan=first("sms")))
+    assert one(world.event(lifecycle=UPDATED)).sends[0].after == by_sms.sends[0].send_id
+
+
+def test_news_goes_back_to_the_event_before_when_all_messages_of_one_fail() -> None:
+    two = (rule(name="a", go_on=True, plan=first("sms")), rule(name="b", plan=first("email")))
+    world = World(policy(*two))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    for sent in world.event(lifecycle=UPDATED, data={"at": 2}).decisions:
+        world.feedback(sent, Feedback.EXPIRED)
+    assert subject(world).previous == {"at": 1}
+
+
+def test_of_a_failed_message_those_before_it_stay() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    sent = [one(world.event(lifecycle=UPDATED, data={"at": n})) for n in (1, 2, 3)]
+    world.feedback(sent[2], Feedback.EXPIRED)
+    assert [t.send_id for t in subject(world).told] == [d.sends[0].send_id for d in sent[:2]]
+    assert subject(world).previous == {"at": 2}
+
+
+def test_news_goes_back_behind_a_closing_message_that_failed() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    world.feedback(one(world.event(lifecycle=RESOLVED, data={"at": 2})), Feedback.REJECTED)
+    assert subject(world).previous == {"at": 1}
+
+
+def test_only_the_holds_that_are_named_are_decided_again() -> None:
+    world = World(policy(defaults=QUIET), now=NIGHT)
+    held = [one(world.event(subject=s)) for s in ("A", "B")]
+    assert not any(h.announced for h in world.customer.holds)
+    world.later(9 * HOUR)
+    due = DueInput(frozenset({held[1].decision_id}))
+    assert [d.decision_id for d in decide(due, world.policy, world.customer, world.now).decisions] == [
+        held[1].decision_id
+    ]
