@@ -39,6 +39,7 @@ from services.router.decision.model import (
     Result,
     Severity,
     Subject,
+    Walk,
 )
 
 NOW = 1_772_625_600_000_000  # 2026-03-04T12:00:00Z
@@ -171,8 +172,8 @@ def cases(events: int) -> list[Case]:
 
 def only_three(policy: Policy) -> Policy:
     """Return a policy whose first type has its last three rules only, the others the rest."""
-    mine = policy.rules_by_type["bench.t0"]
-    return replace(policy, rules_by_type={**policy.rules_by_type, "bench.t0": mine[-4:]})
+    mine = policy.walks["bench.t0"].rules
+    return replace(policy, walks={**policy.walks, "bench.t0": Walk(mine[-4:])})
 
 
 def measure(case: Case) -> float:
