@@ -69,12 +69,17 @@ expect:
 """
 
 
-def bundle(rules: int, types: int = 40, timelines: int = 0) -> Bundle:
-    """Return a policy of so many rules over so many event types, with so many rule tests."""
-    last = {number % types: number for number in range(rules)}
+def bundle(rules: int, types: int = 40, first: int | None = None, timelines: int = 0) -> Bundle:
+    """Return a policy of so many rules over so many event types, with so many rule tests.
+
+    `first` is how many of the rules the first type has; else it has its share.
+    """
+    types = min(types, rules)
+    kinds = [n % types if first is None else 0 if n < first else 1 + n % (types - 1) for n in range(rules)]
+    last = {kind: number for number, kind in enumerate(kinds)}
     texts = [
-        _RULE.format(number=n, kind=n % types, compared=f">= {AMOUNT}" if last[n % types] == n else f"< {n % AMOUNT}")
-        for n in range(rules)
+        _RULE.format(number=n, kind=kind, compared=f">= {AMOUNT}" if last[kind] == n else f"< {n % AMOUNT}")
+        for n, kind in enumerate(kinds)
     ]
     files: Mapping[str, str] = {
         "clarion.yaml": _CLARION,
@@ -83,7 +88,7 @@ def bundle(rules: int, types: int = 40, timelines: int = 0) -> Bundle:
         "templates/news/en.yaml": _TEMPLATE,
         **{f"rules/{n:04}.yaml": "rules:\n" + "".join(texts[n : n + 100]) for n in range(0, rules, 100)},
         "rules/rest.yaml": _REST,
-        **{f"events/t{n}.yaml": _TYPE.format(number=n) for n in range(min(types, rules))},
-        **{f"tests/t{n}.yaml": _TIMELINE.format(kind=n % min(types, rules)) for n in range(timelines)},
+        **{f"events/t{n}.yaml": _TYPE.format(number=n) for n in range(types)},
+        **{f"tests/t{n}.yaml": _TIMELINE.format(kind=n % types) for n in range(timelines)},
     }
     return Bundle({path: text.encode() for path, text in files.items()})

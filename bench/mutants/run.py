@@ -136,7 +136,10 @@ def run(given: list[Mutant], workers: int) -> list[tuple[Mutant, str]]:
             planted = waiting.pop()
             running[fork(planted)] = planted
         pid, status = os.wait()
-        ended[id(running.pop(pid))] = _how(os.waitstatus_to_exitcode(status))
+        how = _how(os.waitstatus_to_exitcode(status))
+        ended[id(running.pop(pid))] = how
+        print("S" if how == SURVIVED else ".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     return [(m, ended[id(m)]) for m in given]
 
 
