@@ -84,7 +84,6 @@ def _policy(
         locks=tuple(Lock(lock.category, lock.channel, lock.reason) for lock in found.tenant.locks),
         event_types=MappingProxyType(known.events),
         rules=rules,
-        rules_by_type=MappingProxyType(_by_type(rules, known.events)),
         walks=MappingProxyType(_walks(rules, known, conditions)),
         rules_by_name=MappingProxyType({rule.name: rule for rule in rules if not rule.ignore}),
         digests=DIGEST in found.template_names,

@@ -242,7 +242,10 @@ def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
             settle(case, ended, flush)
     digest.close(flush, draft)
     for hold in strays:
-        _again(draft, policy, hold, now)
+        case = _case_again(draft, policy, hold, now)
+        if case is not None:
+            case.waited = hold.digests
+            settle(case, _run(AGAIN, case))
 
 
 def _on_feedback(given: FeedbackInput, policy: Policy, customer: Customer, now: int) -> Result:
@@ -278,7 +281,7 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
     if rule is None:
         draft.decisions.append(last_record(draft, policy, waiting, Ended(Outcome.NO_RULE, Reason.NO_RULE), now))
         return None
-    if isinstance(waiting, Open) and waiting.over:
+    if waiting.over if isinstance(waiting, Open) else lifecycle.overtaken_in_a_hold(draft, waiting):
         draft.decisions.append(last_record(draft, policy, waiting, SUPERSEDED, now))
         return None
     turn = lifecycle.turn_again(draft, event, waiting.first_seen)
@@ -290,6 +293,8 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
     case.announced = waiting.announced
     if isinstance(waiting, Open):
         case.failed = (*case.failed, waiting.channel)
+    else:
+        case.since = waiting.since
     return case
 
 

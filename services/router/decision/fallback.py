@@ -13,7 +13,8 @@ from services.router.decision.case import Case, Draft, Turn
 from services.router.decision.model import Feedback, FeedbackInput, Open, Send
 
 _NEVER_SENT = frozenset({Feedback.REJECTED, Feedback.EXPIRED, Feedback.SUPPRESSED})
-_HEARD = frozenset({Feedback.DELIVERED, Feedback.OPENED, Feedback.CLICKED, Feedback.REPLIED})
+# Who read it was reached; what was delivered can still come back.
+_HEARD = frozenset({Feedback.OPENED, Feedback.CLICKED, Feedback.REPLIED})
 
 
 def apply(draft: Draft, feedback: FeedbackInput, now: int) -> Open | None:

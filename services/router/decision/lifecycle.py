@@ -197,6 +197,20 @@ def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
     return bool(messages)
 
 
+def overtaken_in_a_hold(draft: Draft, hold: Hold) -> bool:
+    """Whether a message of a newer event of the subject was sent while a next step waited.
+
+    Other than a first step, it is not ended by the newer event, which may have come before its message failed.
+    """
+    subject = draft.subjects.get((hold.event.source, hold.event.subject)) if hold.step and hold.event.subject else None
+    if subject is None or not followed(hold.event):
+        return False
+    return any(
+        m.time >= hold.since and m.first_seen >= hold.first_seen and m.event_id != hold.event.id
+        for m in (*subject.closed, *subject.told)
+    )
+
+
 def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     """Return the customer without what can no longer matter; the same object if all of it can."""
     # What was admitted at this very now is kept in any case: the next flush at it must not have the same id.

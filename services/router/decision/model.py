@@ -344,8 +344,9 @@ class Subject(Struct, frozen=True, gc=False):
 class Hold(Struct, frozen=True, gc=False):
     """A decision that waits; decided again at `due` by the rule of its name.
 
-    `control` is the pause that holds it. `digests` are the channels whose digest it waits for, also while quiet hours
-    or a cap hold it past its flush. `announced`: a closing message that goes on though the customer was not told.
+    `since` is when its step was held first, `first_held` when the decision was. `control` is the pause that holds it.
+    `digests` are the channels whose digest it waits for, also while quiet hours or a cap hold it past its flush.
+    `announced`: a closing message that goes on though the customer was not told.
     """
 
     decision_id: bytes
@@ -363,6 +364,7 @@ class Hold(Struct, frozen=True, gc=False):
     control: str = ""
     digests: tuple[str, ...] = ()
     announced: bool = False
+    since: int = 0
 
 
 class Open(Struct, frozen=True, gc=False):
@@ -563,10 +565,10 @@ class Walk(Struct, frozen=True, gc=False):
 class Policy(Struct, frozen=True, gc=False):
     """A policy, compiled: one immutable value with a content hash.
 
-    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order, `walks` the walk over them;
-    `rules_by_name` those that make messages. `memory` is how long an admission can matter: the longest window of a cap
-    or a rule's `once`. Without `digests` (the template) nothing is put into one: who wants that gets his messages at
-    once. `controls` are those in force, in order of their names; they are no part of the hash.
+    `walks` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that make
+    messages. `memory` is how long an admission can matter: the longest window of a cap or a rule's `once`. Without
+    `digests` (the template) nothing is put into one: who wants that gets his messages at once. `controls` are those in
+    force, in order of their names; they are no part of the hash.
     """
 
     tenant: str
@@ -577,8 +579,7 @@ class Policy(Struct, frozen=True, gc=False):
     locks: tuple[Lock, ...]
     event_types: Mapping[str, EventType]
     rules: tuple[Rule, ...]
-    rules_by_type: Mapping[str, tuple[Rule, ...]]
-    walks: Mapping[str, Walk] = {}
+    walks: Mapping[str, Walk]
     rules_by_name: Mapping[str, Rule] = {}
     memory: int = 0
     digests: bool = True

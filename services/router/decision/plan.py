@@ -74,5 +74,6 @@ def _hold(case: Case, waits: list[tuple[str, Blocked]]) -> Ended:
         digests = tuple(c for c in together if c in case.flushing) if case.flushing else together
     else:
         # What its flush finds quiet, capped or paused stays a member: it goes with the digest when it is released.
-        digests = case.flushing if any(c in case.flushing for c in together) else ()
+        mine = case.flushing or case.waited
+        digests = mine if any(c in mine for c in together) else ()
     return Ended(Outcome.HOLD, wait.reason, wait.due, wait.control, digests)

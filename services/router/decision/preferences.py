@@ -21,6 +21,7 @@ from services.router.decision.model import (
     Profile,
     Reason,
     Rule,
+    Told,
     Value,
     Verdict,
 )
@@ -150,6 +151,19 @@ def _order(case: Case, category: Category) -> tuple[str, ...]:
             )
             order = (*(c for c in order if c not in off), *order)
     if case.closure:
-        earlier = (t.channel for t in reversed(case.turn.heard.told))
+        earlier = _carried(case.turn.heard.told)
         order = (*(c for c in earlier if c in plan.channels), *order)
     return tuple(dict.fromkeys(order))
+
+
+def _carried(told: tuple[Told, ...]) -> tuple[str, ...]:
+    """Return the channels that carried a subject: of its newest event first, of one event in the order of its plan."""
+    newest: list[str] = []
+    at = len(told)
+    while at:
+        first = at - 1
+        while first and told[first - 1].event_id == told[at - 1].event_id:
+            first -= 1
+        newest += [t.channel for t in told[first:at]]
+        at = first
+    return tuple(newest)

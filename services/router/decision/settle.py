@@ -91,6 +91,7 @@ def _hold(case: Case, ended: Ended) -> None:
         ended.control,
         ended.digests,
         case.announced,
+        case.since or case.now,
     )
     case.draft.holds = (*case.draft.holds, hold)
     case.draft.timers.append(Timer(ended.due, case.decision_id))

@@ -145,7 +145,7 @@ def test_the_short_walk_finds_the_same_rules_as_the_long_one(seed: int) -> None:
     (walk,) = given.walks.values()
     long = {"acme.thing": Walk(walk.rules)}
     for _ in range(60):
-        data = {"kind": f"k{random.randrange(8)}", "count": random.choice((-2, -1, 0, 1, 2, 3))}
+        data: dict[str, Any] = {"kind": f"k{random.randrange(8)}", "count": random.choice((-2, -1, 0, 1, 2, 3))}
         data |= (
             {"size": random.choice((0.5, 0.25, 2, 9007199254740992, 9007199254740994))} if random.random() < 0.7 else {}
         )
