@@ -295,6 +295,7 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
         case.failed = (*case.failed, waiting.channel)
     else:
         case.since = waiting.since
+        turn.ended_a_hold = waiting.ended_a_hold
     return case
 
 

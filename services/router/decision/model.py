@@ -346,7 +346,7 @@ class Hold(Struct, frozen=True, gc=False):
 
     `since` is when its step was held first, `first_held` when the decision was. `control` is the pause that holds it.
     `digests` are the channels whose digest it waits for, also while quiet hours or a cap hold it past its flush.
-    `announced`: a closing message that goes on though the customer was not told.
+    `announced`: a closing message that goes on though the customer was not told; `ended_a_hold`: its event ended one.
     """
 
     decision_id: bytes
@@ -365,6 +365,7 @@ class Hold(Struct, frozen=True, gc=False):
     digests: tuple[str, ...] = ()
     announced: bool = False
     since: int = 0
+    ended_a_hold: bool = False
 
 
 class Open(Struct, frozen=True, gc=False):

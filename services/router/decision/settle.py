@@ -92,6 +92,7 @@ def _hold(case: Case, ended: Ended) -> None:
         ended.digests,
         case.announced,
         case.since or case.now,
+        case.turn.ended_a_hold,
     )
     case.draft.holds = (*case.draft.holds, hold)
     case.draft.timers.append(Timer(ended.due, case.decision_id))
