@@ -329,3 +329,12 @@ def test_the_trace_shows_the_newest_of_many_counted_messages() -> None:
     world.policy = policy(caps=(cap(limit=5),))
     (finding,) = point(world).caps
     assert (finding.used, len(finding.used_times), finding.used_times[-1]) == (30, 20, world.now)
+
+
+@pytest.mark.parametrize(
+    "filtered", [{"where_rule": "other"}, {"where_category": "other"}, {"where_class": MessageClass.MARKETING}]
+)
+def test_a_cap_with_a_filter_is_no_concern_of_others(filtered: dict[str, Any]) -> None:
+    world = World(policy(caps=(cap(**filtered),)))
+    assert [ended(point(world)) for _ in range(2)] == [SENT, SENT]
+    assert world.decisions[-1].caps == ()

@@ -395,3 +395,18 @@ def test_only_the_holds_that_are_named_are_decided_again() -> None:
     assert [d.decision_id for d in decide(due, world.policy, world.customer, world.now).decisions] == [
         held[1].decision_id
     ]
+
+
+def test_a_message_that_is_sent_replaces_what_waits() -> None:
+    world = World(quiet_policy(), now=NIGHT)
+    world.event(lifecycle=OPENED)
+    world.policy = policy()
+    assert [ended(d) for d in world.event(lifecycle=UPDATED).decisions] == [("SUPERSEDED", "SUPERSEDED"), SENT]
+
+
+def test_a_decision_expires_by_its_event_or_its_rule_whichever_is_first() -> None:
+    world = World(policy(rule(expires_after=2 * HOUR)))
+    wanted = {None: 2 * HOUR, HOUR: HOUR, 3 * HOUR: 2 * HOUR}
+    for expiry, lasts in wanted.items():
+        given = None if expiry is None else NOON + expiry
+        assert one(world.event(lifecycle=OPENED, expiry=given)).expires == NOON + lasts

@@ -311,3 +311,9 @@ def test_the_spread_is_a_hash_of_customer_and_end() -> None:
     assert quiet_hours.spread("ana", end, 10 * MINUTE) == int.from_bytes(hashed, "big") % (10 * MINUTE)
     assert quiet_hours.spread("ana", end + 24 * HOUR, 10 * MINUTE) != quiet_hours.spread("ana", end, 10 * MINUTE)
     assert quiet_hours.spread("ana", end, 0) == 0
+
+
+def test_one_value_of_times_is_another_night_in_each_zone() -> None:
+    times, now = night(), at("2026-03-04T23:00:00+00:00")
+    assert quiet_hours.end(times, "UTC", now) == at("2026-03-05T07:00:00+00:00")
+    assert quiet_hours.end(times, "America/New_York", now) == 0
