@@ -132,9 +132,16 @@ class Language:
         now = Field(Kind.TIMESTAMP)
         self._types = {"event": EVENT, "data": data, "customer": customer, "previous": all_optional(data), "now": now}
         self._environments: dict[tuple[str, ...], Any] = {}
+        self._compiled: dict[tuple[str, tuple[str, ...]], Compiled] = {}
 
     def compile(self, source: str, names: Sequence[str]) -> Compiled:
-        """Compile a condition that may use these names; raise ExpressionError."""
+        """Compile a condition that may use these names, the same one once; raise ExpressionError."""
+        key = (source, tuple(names))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(source, names)
+        return self._compiled[key]
+
+    def _compile(self, source: str, names: Sequence[str]) -> Compiled:
         checked = self._check(source, names, _TRUTHS, "true or false")
         paths, program = checked.paths, checked.program
 
