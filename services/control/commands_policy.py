@@ -191,7 +191,9 @@ def history(*, tenant: Tenant = "", bootstrap: Bootstrap = "", as_json: Json = F
         typer.echo(msgspec.json.encode(facts).decode())
         return
     if not entries:
-        typer.echo("no policy was ever in force")
+        from services.control.errors import ClarionError  # noqa: PLC0415
+
+        raise ClarionError(f"no policy was ever in force for {tenant}")
     for entry in entries:
         mark = "in force" if entry is active else ""
         typer.echo(f"{iso(entry.time)[:19].replace('T', ' ')}  {entry.hash[:12]}  {entry.author:<16} {mark}".rstrip())
@@ -229,7 +231,7 @@ def _tell_activated(done: "Activated", *, as_json: bool) -> None:
         }
         typer.echo(msgspec.json.encode(facts).decode())
         return
-    typer.echo(f"in force: {done}")
+    typer.echo(f"in force{f' already, by {done.already}' if done.already else ''}: {done}")
     if done.warning:
         typer.echo(f"warning: {done.warning}", err=True)
 
