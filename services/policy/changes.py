@@ -7,7 +7,7 @@ date and author; a wish that is new gets those of the change (policy.md: the doo
 from collections.abc import Mapping
 from typing import Any
 
-from services.policy.profiles import merge
+from services.policy.profiles import ERASED, erasure_mark, merge
 from services.policy.words import CHANNELS
 
 _STAMPED = ("preferences", "suppressed")
@@ -24,10 +24,17 @@ def changed(document: Mapping[str, Any], patch: Mapping[str, Any], when: int, au
     return after
 
 
-def erased(when: int, author: str) -> dict[str, Any]:
-    """Return what is left of a profile after an erasure: that no channel must be used."""
+def erased(customer: str, document: Mapping[str, Any], when: int, author: str) -> dict[str, Any]:
+    """Return what is left of a profile after an erasure: that no channel must be used, and the marks of its addresses.
+
+    No change of the profile reaches the marks, so whoever puts one of these addresses there again can't have it used.
+    """
     suppressed = {"why": "ERASED", "set_time": when, "set_by": author}
-    return {"suppressed": [{"channel": channel, **suppressed} for channel in CHANNELS]}
+    marks = {erasure_mark(customer, c, address) for c, address in (document.get("addresses") or {}).items()}
+    return {
+        "suppressed": [{"channel": channel, **suppressed} for channel in CHANNELS],
+        ERASED: sorted({*marks, *(document.get(ERASED) or ())}),
+    }
 
 
 def _stamped(wish: Mapping[str, Any], before: Any, when: int, author: str) -> dict[str, Any]:

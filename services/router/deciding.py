@@ -129,11 +129,13 @@ class Pass:
         """Forget a customer, but that nobody must write to him; what waits for him ends."""
         policy = self._known.active(change.tenant)
         customer = self._state.customer(change.tenant, change.customer)
+        document = self._state.document(change.tenant, change.customer)
         if policy is not None:
             self._apply(EraseInput(), policy, customer, offset)
         elif customer.holds:
             raise codec.PoisonError("no policy is in force for the tenant")
-        self._put_document(change.tenant, change.customer, erased(change.accepted, change.author))
+        left = erased(change.customer, document, change.accepted, change.author)
+        self._put_document(change.tenant, change.customer, left)
 
     def _put_document(self, tenant: str, customer: str, document: dict[str, Any]) -> None:
         value = records.profile(tenant, to_profile(customer, document))

@@ -344,7 +344,8 @@ class Subject(Struct, frozen=True, gc=False):
 class Hold(Struct, frozen=True, gc=False):
     """A decision that waits; decided again at `due` by the rule of its name.
 
-    `since` is when its step was held first, `first_held` when the decision was. `control` is the pause that holds it.
+    `since` is when its step was held first, `first_held` when a cap held it first (0: never), `control` the pause that
+    holds it.
     `digests` are the channels whose digest it waits for, also while quiet hours or a cap hold it past its flush.
     `announced`: a closing message that goes on though the customer was not told; `ended_a_hold`: its event ended one.
     """

@@ -16,7 +16,22 @@ from services.router.decision.model import (
     Per,
     Rule,
 )
-from tests.builders import World, cap, category, channels, ended, event_type, every, first, one, policy, rule, verdicts
+from tests.builders import (
+    NOON,
+    World,
+    cap,
+    category,
+    channels,
+    ended,
+    event_type,
+    every,
+    first,
+    one,
+    policy,
+    quiet,
+    rule,
+    verdicts,
+)
 
 SENT, REACHED = ("SEND", "ALLOWED"), ("SUPPRESSED", "CAP_REACHED")
 POINT: dict[str, Any] = {"lifecycle": Lifecycle.POINT}
@@ -338,3 +353,14 @@ def test_a_cap_with_a_filter_is_no_concern_of_others(filtered: dict[str, Any]) -
     world = World(policy(caps=(cap(**filtered),)))
     assert [ended(point(world)) for _ in range(2)] == [SENT, SENT]
     assert world.decisions[-1].caps == ()
+
+
+def test_the_longest_hold_of_a_cap_begins_when_the_cap_holds() -> None:
+    given = cap(limit=1, window=HOUR, over=Over.DEFER, max_hold=HOUR)
+    night = quiet(start="11:00", end="14:00")
+    world = World(policy(rule(plan=first("sms")), caps=(given,), defaults={"quiet_hours": night}))
+    for _ in range(2):
+        assert ended(point(world)) == ("HOLD", "QUIET_HOURS")
+    sent, waits = world.later(2 * HOUR).due().decisions
+    assert (ended(sent), ended(waits), waits.due) == (SENT, ("HOLD", "CAP"), NOON + 3 * HOUR)
+    assert ended(one(world.later(HOUR).due())) == SENT

@@ -757,3 +757,33 @@ def test_once_is_free_again_for_the_item_none_of_whose_channels_was_sent() -> No
         given.change()
         again = {d.rule_name: ended(d) for d in given.event(lifecycle=POINT).decisions}
         assert again == {"both": ("SUPPRESSED", "ONCE"), "mail": SENT}
+
+
+def test_without_the_template_what_waited_for_a_digest_goes_by_itself() -> None:
+    world = World(policy(rule(plan=first("sms"))), customer(profile=profile(preferences=(wish(Value.DIGEST),))))
+    world.event(lifecycle=Lifecycle.POINT)
+    world.policy = replace(world.policy, digests=False)
+    world.run()
+    last = world.decisions[-1]
+    assert (ended(last), last.digest, world.digests) == (("SEND", "ALLOWED"), b"", [])
+    assert [s.digest for s in last.sends] == [False]
+
+
+def test_of_one_key_one_message_goes_into_a_digest() -> None:
+    same = rule(plan=first("sms"), once=key(lambda _: "k"), once_window=DAY)
+    world = World(policy(same), customer(profile=profile(preferences=(wish(Value.DIGEST),))))
+    for _ in range(2):
+        world.event(lifecycle=Lifecycle.POINT)
+    world.run()
+    assert [ended(d) for d in world.decisions[-2:]] == [("SEND", "ALLOWED"), ("SUPPRESSED", "ONCE")]
+    assert [len(d.items) for d in world.digests] == [1]
+
+
+def test_what_does_not_fit_waits_for_sends_of_its_own_with_one_record_more() -> None:
+    world = World(policy(rule(plan=first("sms"))), customer(profile=profile(preferences=(wish(Value.DIGEST),))))
+    for _ in range(250):
+        world.event(lifecycle=Lifecycle.POINT)
+    world.run()
+    assert sorted(len(d.items) for d in world.digests) == [50, 100, 100]
+    assert len({d.send_id for d in world.digests}) == 3
+    assert len(world.decisions) == 250 + 150 + 250

@@ -5,7 +5,10 @@ from msgspec.structs import replace
 
 from services.router.decision.decide import decide
 from services.router.decision.model import (
+    DAY,
     HOUR,
+    MINUTE,
+    Address,
     DueInput,
     Feedback,
     Lifecycle,
@@ -410,3 +413,42 @@ def test_a_decision_expires_by_its_event_or_its_rule_whichever_is_first() -> Non
     for expiry, lasts in wanted.items():
         given = None if expiry is None else NOON + expiry
         assert one(world.event(lifecycle=OPENED, expiry=given)).expires == NOON + lasts
+
+
+def closing_that_waits(**event: object) -> World:
+    """Tell of a beginning at noon, hold the end at 13:00, then take another event of the subject."""
+    night = quiet(start="13:00", end="14:00")
+    ends = rule(name="ends", plan=first("push"), when=condition(lambda s: s.event.lifecycle is Lifecycle.CANCELLED))
+    all_else = rule(material=condition(lambda s: s.previous != s.event.data))
+    world = World(policy(ends, all_else, defaults={"quiet_hours": night}), customer(profile=profile(channels=("sms",))))
+    world.customer = replace(
+        world.customer, profile=replace(profile(), addresses=(Address("sms", "1"), Address("email", "2")))
+    )
+    assert ended(one(world.event(lifecycle=Lifecycle.OPENED))) == ("SEND", "ALLOWED")
+    assert ended(one(world.later(HOUR).event(lifecycle=Lifecycle.RESOLVED))) == ("HOLD", "QUIET_HOURS")
+    world.later(MINUTE).event(**event)
+    world.run()
+    return world
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"lifecycle": Lifecycle.UPDATED},  # NOT_MATERIAL
+        {"lifecycle": Lifecycle.RESOLVED, "time": NOON - 30 * DAY},  # EXPIRED
+        {"lifecycle": Lifecycle.CANCELLED},  # NO_ADDRESS
+    ],
+)
+def test_who_was_told_is_told_of_the_end_though_something_else_comes_that_is_not_sent(event: dict[str, object]) -> None:
+    assert ended(closing_that_waits(**event).decisions[-1]) == ("SEND", "CLOSURE")
+
+
+def test_a_closing_message_that_waits_ends_when_another_one_waits() -> None:
+    reasons = [ended(d) for d in closing_that_waits(lifecycle=Lifecycle.RESOLVED).decisions]
+    assert reasons == [
+        ("SEND", "ALLOWED"),
+        ("HOLD", "QUIET_HOURS"),
+        ("SUPERSEDED", "SUPERSEDED"),
+        ("HOLD", "QUIET_HOURS"),
+        ("SEND", "CLOSURE"),
+    ]

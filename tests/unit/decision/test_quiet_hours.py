@@ -15,6 +15,7 @@ from services.router.decision.model import (
     MessageClass,
     Over,
     QuietTimes,
+    Value,
 )
 from tests.builders import (
     NOON,
@@ -34,6 +35,7 @@ from tests.builders import (
     rule,
     verdicts,
     window,
+    wish,
 )
 
 SENT, HELD = ("SEND", "ALLOWED"), ("HOLD", "QUIET_HOURS")
@@ -317,3 +319,14 @@ def test_one_value_of_times_is_another_night_in_each_zone() -> None:
     times, now = night(), at("2026-03-04T23:00:00+00:00")
     assert quiet_hours.end(times, "UTC", now) == at("2026-03-05T07:00:00+00:00")
     assert quiet_hours.end(times, "America/New_York", now) == 0
+
+
+def test_a_quiet_channel_that_gave_way_is_waited_for_if_it_is_free_before_the_one_that_holds() -> None:
+    night = quiet(Over.REROUTE, channels=("sms",), start="11:00", end="14:00")
+    world = World(
+        policy(rule(plan=first("sms", "email", fixed=True), expires_after=4 * HOUR), defaults={"quiet_hours": night}),
+        customer(profile=profile(preferences=(wish(Value.DIGEST, channel="email"),))),
+    )
+    held = one(world.event())
+    assert (ended(held), held.due) == (("HOLD", "QUIET_HOURS"), NOON + 2 * HOUR)
+    assert channels(one(world.later(2 * HOUR).due())) == ("sms",)
