@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.policy.profiles import ERASED, erasure_mark, merge
-from services.policy.words import CHANNELS
 
 _STAMPED = ("preferences", "suppressed")
 _STAMPS = ("set_time", "set_by")
@@ -24,17 +23,13 @@ def changed(document: Mapping[str, Any], patch: Mapping[str, Any], when: int, au
     return after
 
 
-def erased(customer: str, document: Mapping[str, Any], when: int, author: str) -> dict[str, Any]:
-    """Return what is left of a profile after an erasure: that no channel must be used, and the marks of its addresses.
+def erased(customer: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is left of a profile after an erasure: the marks of its addresses.
 
     No change of the profile reaches the marks, so whoever puts one of these addresses there again can't have it used.
     """
-    suppressed = {"why": "ERASED", "set_time": when, "set_by": author}
     marks = {erasure_mark(customer, c, address) for c, address in (document.get("addresses") or {}).items()}
-    return {
-        "suppressed": [{"channel": channel, **suppressed} for channel in CHANNELS],
-        ERASED: sorted({*marks, *(document.get(ERASED) or ())}),
-    }
+    return {ERASED: sorted({*marks, *(document.get(ERASED) or ())})}
 
 
 def _stamped(wish: Mapping[str, Any], before: Any, when: int, author: str) -> dict[str, Any]:

@@ -134,8 +134,7 @@ class Pass:
             self._apply(EraseInput(), policy, customer, offset)
         elif customer.holds:
             raise codec.PoisonError("no policy is in force for the tenant")
-        left = erased(change.customer, document, change.accepted, change.author)
-        self._put_document(change.tenant, change.customer, left)
+        self._put_document(change.tenant, change.customer, erased(change.customer, document))
 
     def _put_document(self, tenant: str, customer: str, document: dict[str, Any]) -> None:
         value = records.profile(tenant, to_profile(customer, document))

@@ -188,7 +188,7 @@ class _World:
 
     def _erase(self, name: str) -> None:
         self._decide(EraseInput(), self._customer(name))
-        left = erased(name, self._documents.get(name, {}), self._now, "")
+        left = erased(name, self._documents.get(name, {}))
         self._documents[name] = left
         self._customers[name] = replace(self._customers[name], profile=to_profile(name, left))
 

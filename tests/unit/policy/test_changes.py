@@ -32,13 +32,13 @@ def test_taking_all_wishes_back_leaves_none() -> None:
 
 def test_an_erased_address_is_never_used_again_whatever_is_put() -> None:
     before = {"addresses": {"email": "ana@example.org", "sms": "+4915112345678"}, "locale": "de"}
-    left = erased("ana", before, 7, "ana")
+    left = erased("ana", before)
     assert "ana@example.org" not in str(left)
     assert "addresses" not in left
     patch = {"addresses": {"email": "ana@example.org", "sms": "+4915199999999"}, "suppressed": []}
     again = to_profile("ana", changed(left, patch, 8, "crm"))
     assert {(s.channel, s.why) for s in again.suppressed} == {("email", "ERASED")}
-    twice = erased("ana", changed(left, patch, 8, "crm"), 9, "ana")
+    twice = erased("ana", changed(left, patch, 8, "crm"))
     assert set(left[ERASED]) < set(twice[ERASED])
 
 
