@@ -12,7 +12,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
@@ -124,7 +124,7 @@ class RocksStore:
     def _before(self, keys: list[bytes]) -> dict[bytes, bytes]:
         # Nothing was there before the first portion, and most of what follows it is new: a filter in memory says so.
         try:
-            found = self._db.get(keys) if keys and self.next_offset else []
+            found = self._db.get([*keys]) if keys and self.next_offset else []
         except Exception as error:
             raise BrokenStoreError(str(error)) from error
         return {key: value for key, value in zip(keys, found or (), strict=False) if value is not None}
@@ -249,7 +249,7 @@ def _options(cache: Cache) -> Options:
     # number of customers.
     table.set_cache_index_and_filter_blocks(v=True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(v=True)
-    options: Any = Options(raw_mode=True)
+    options = Options(raw_mode=True)
     options.create_if_missing(create_if_missing=True)
     options.set_block_based_table_factory(table)
     options.set_compression_type(DBCompressionType.lz4())
