@@ -1,15 +1,15 @@
-"""How the state of customers can be asked in other orders than that of its records.
+r"""How the state of customers can be asked in other orders than that of its records.
 
 Records are the truth, in the changelog; index entries are made from them and stand only in the local store
-(see services/common/processor/ports.py, Index). Each entry names the record it is made from, so no two records make the
-same. What can hold a bar or be long (sources, subjects, values of attributes) stands there as a digest: for equality that
-is enough. Customers come in the order of `customer|` in every index.
+(see services/common/processor/ports.py, Index). Each entry names its record, so no two records make the same. What can
+hold a bar or be long (sources, subjects, values of attributes) stands there as a digest: for equality that is enough.
+Customers come in the order of `customer|` in every index.
 
-    timer    \\0t due tenant|customer|hold       when a hold must be decided again
-    age      \\0a first seen, record's key        when an identity was first seen
-    customer \\0c tenant|customer|                who has a profile
-    wanted   \\0i tenant|attribute|value customer|  whose attribute has this value
-    subject  \\0s tenant|subject customer|...     who was told of a subject, or has a hold of it
+    \0t due tenant|customer|hold           when a hold must be decided again
+    \0a time tenant|customer|identity|id   when an identity was first seen
+    \0c tenant|customer|                   who has a profile
+    \0i tenant|attribute|value customer|   whose attribute has this value
+    \0s tenant|subject customer|...        who was told of a subject, or has a hold of it
 """
 
 import hashlib

@@ -160,7 +160,7 @@ class RocksStore:
                 self.next_offset = _told(db, _NEXT, lambda value: int(_offset.unpack(value)[0])) or 0
         except _LockedError:
             raise
-        except Exception as error:  # whatever is wrong with it: the changelog has it all
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with it: the changelog has it all
             return self._anew(f"it can't be read: {error}")
         if about is None:
             self._introduce(db)
