@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench clean
+.PHONY: help setup demo up test check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench bench-state clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ integration: setup ## real Kafka, real processes, kill -9
 
 bench: setup ## figures, each beside its baseline
 	@$(BIN)/python -m bench.router
+
+bench-state: setup ## figures of the router's state: restore, cost and memory by number of customers
+	@$(BIN)/python -m bench.state
 
 clean: ## remove what was built here (not the downloads, not the data of `clarion up`)
 	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

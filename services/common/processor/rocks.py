@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
 from services.common.processor.errors import BrokenStoreError
 from services.common.processor.ports import LOCAL, Change, Index, LocalStore, Origin, Position
@@ -246,8 +246,11 @@ def _options(cache: Cache) -> Options:
     table.set_block_cache(cache)
     table.set_bloom_filter(10, block_based=False)
     # What is read stays within the cache, also the indexes and filters of its files: memory does not grow with the
-    # number of customers.
+    # number of customers. They are cut into small blocks, since one of a whole file would push all others out.
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(size=True)
     table.set_cache_index_and_filter_blocks(v=True)
+    table.set_pin_top_level_index_and_filter(v=True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(v=True)
     options = Options(raw_mode=True)
     options.create_if_missing(create_if_missing=True)
