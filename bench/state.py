@@ -110,7 +110,9 @@ async def restoring(options: argparse.Namespace) -> None:
         for name, seconds in found.items():
             ratio = statistics.median(s / p for s, p in zip(seconds, found["plain read"], strict=True))
             rates = sorted(end / s for s in seconds)
-            print(f"  {name:12}{statistics.median(rates):10.0f} ({rates[0]:.0f}-{rates[-1]:.0f}), time {ratio:.1f} x plain")
+            print(
+                f"  {name:12}{statistics.median(rates):10.0f} ({rates[0]:.0f}-{rates[-1]:.0f}), time {ratio:.1f} x plain"
+            )
 
 
 # --- cost and memory by number of customers ------------------------------------------------------
@@ -168,6 +170,7 @@ def fill(store: LocalStore, customers: int, zone: str) -> None:
     for first in range(0, customers, 2_000):
         portion = [pair for n in range(first, min(first + 2_000, customers)) for pair in records(f"c{n}", zone)]
         store.take(portion, store.next_offset + len(portion))
+    store.complete()
 
 
 def settle() -> None:
@@ -197,7 +200,9 @@ class Work:
             batch = Batch(self._number, now + self._number, {self._topics.events: tuple(made[first : first + PASS])})
             work = Pass(batch, 0, self._topics, self._registry, self._state, "")
             work.decide_all()
-            assert len(work.outputs) > 2 * len(batch.records[self._topics.events]), "each is decided, nearly all are sent"
+            assert len(work.outputs) > 2 * len(batch.records[self._topics.events]), (
+                "each is decided, nearly all are sent"
+            )
             position = Position({}, self._number, batch.now)
             self._store.merge(self._state.changes(), position, self._store.next_offset + 1)
             self._state.committed()

@@ -133,6 +133,10 @@ class LocalStore(Store, Protocol):
         """
         ...
 
+    def complete(self) -> None:
+        """Note that the end of the log was reached: from now on index entries stand beside their records."""
+        ...
+
     def merge(self, changes: Iterable[Change], position: Position, next_offset: int) -> None:
         """Take what a transaction has committed, all or none; `next_offset` is behind its last changelog record."""
         ...

@@ -51,13 +51,16 @@ async def restore(
         discarded = unfit(store, first, end, now)
         if not discarded:
             try:
-                return Restored(await _read_to(reader, tail, first, end, store))
+                count = await _read_to(reader, tail, first, end, store)
             except ForeignLogError as error:
                 discarded = str(error)
-        store.wipe()
-        return Restored(await _read_to(reader, tail, first, end, store), discarded)
+        if discarded:
+            store.wipe()
+            count = await _read_to(reader, tail, first, end, store)
     finally:
         await reader.stop()
+    store.complete()
+    return Restored(count, discarded)
 
 
 def unfit(store: LocalStore, first: int, end: int, now: int) -> str:

@@ -32,6 +32,8 @@ _WRITE_BUFFER = 8 * _MIB
 _OPEN_FILES = 256
 _FOLDERS = 4
 _PORTION = 5_000
+# In place of the version of an index: there is none, or it is not finished.
+_NO_INDEX, _UNFINISHED = 0, -1
 
 _offset = struct.Struct(">q")
 _T = TypeVar("_T")
@@ -60,8 +62,9 @@ class RocksStore:
         self.next_offset = 0
         self.position = Position()
         self._path = path
-        self._about = _About(origin, 0 if index is None else index.version)
+        self._about = _About(origin, _NO_INDEX if index is None else index.version)
         self._index = index
+        self._indexed = False
         self._cache = cache
         self._db = self._opened()
 
@@ -109,7 +112,7 @@ class RocksStore:
         """Take records of the changelog up to `next_offset`."""
         values, position = latest(records, self.position)
         batch = WriteBatch(raw_mode=True)
-        if self._index is not None:
+        if self._index is not None and self._indexed:
             before = self._before([key for key in values if self._index.covers(key)])
             _put(batch, indexed(values, before, self._index))
         _put(batch, values.items())
@@ -122,12 +125,22 @@ class RocksStore:
         self._write(batch, position, next_offset)
 
     def _before(self, keys: list[bytes]) -> dict[bytes, bytes]:
-        # Nothing was there before the first portion, and most of what follows it is new: a filter in memory says so.
         try:
-            found = self._db.get([*keys]) if keys and self.next_offset else []
+            found = self._db.get([*keys]) if keys else []
         except Exception as error:
             raise BrokenStoreError(str(error)) from error
-        return {key: value for key, value in zip(keys, found or (), strict=False) if value is not None}
+        return {key: value for key, value in zip(keys, found or (), strict=True) if value is not None}
+
+    def complete(self) -> None:
+        """Make the index if there is none yet: while a whole log was read it would have changed with every record."""
+        if not self._indexed:
+            try:
+                self._build_index()
+            except (BrokenStoreError, ValueError):
+                raise
+            except Exception as error:
+                raise BrokenStoreError(str(error)) from error
+            self._indexed = True
 
     def _write(self, batch: WriteBatch, position: Position, next_offset: int) -> None:
         batch.put(_POSITION, position.encoded())
@@ -163,12 +176,12 @@ class RocksStore:
         except Exception as error:  # noqa: BLE001  # whatever is wrong with it: the changelog has it all
             return self._anew(f"it can't be read: {error}")
         if about is None:
-            self._introduce(db)
+            self._introduce(db, _UNFINISHED)
         elif about.origin != self._about.origin:
             db.close()
             return self._anew(f"it is of another log: {about.origin}")
-        elif about.index != self._about.index:
-            self._build_index(db)
+        else:
+            self._indexed = about.index == self._about.index
         return db
 
     def _anew(self, why: str) -> Rdict:
@@ -179,16 +192,18 @@ class RocksStore:
     def _fresh(self) -> Rdict:
         shutil.rmtree(self._path, ignore_errors=True)
         db = self._database()
-        self._introduce(db)
+        self._indexed = False
+        self._introduce(db, _UNFINISHED)
         return db
 
-    def _introduce(self, db: Rdict) -> None:
-        db.put(_ABOUT, msgspec.msgpack.encode(self._about))
+    def _introduce(self, db: Rdict, index: int) -> None:
+        db.put(_ABOUT, msgspec.msgpack.encode(_About(self._about.origin, index)))
 
-    def _build_index(self, db: Rdict) -> None:
+    def _build_index(self) -> None:
         """Make all index entries anew from the records; only when that is done the store says that they are there."""
+        db = self._db
+        self._introduce(db, _UNFINISHED)
         db.delete_range(_FIRST_ENTRY, _FIRST_RECORD)
-        self._db = db
         if self._index is not None:
             batch = WriteBatch(raw_mode=True)
             for key, value in self.items():
@@ -197,7 +212,7 @@ class RocksStore:
                     db.write(batch)
                     batch = WriteBatch(raw_mode=True)
             db.write(batch)
-        self._introduce(db)
+        self._introduce(db, self._about.index)
 
     def _database(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)

@@ -125,6 +125,9 @@ class MemoryStore:
         self._put(values.items())
         self.next_offset = next_offset
 
+    def complete(self) -> None:
+        """Index entries are there from the beginning."""
+
     def merge(self, changes: Iterable[Change], position: Position, next_offset: int) -> None:
         """Take what a transaction has committed."""
         self._put((change.key, change.value) for change in changes)

@@ -45,6 +45,7 @@ class Kept:
         """Return a store that was made from the changelog alone."""
         store = MemoryStore(INDEX)
         store.take(self.changelog, 0)
+        store.complete()
         return store
 
 
