@@ -6,6 +6,7 @@ import pytest
 
 from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.partitions import partition_of
+from services.common.processor.errors import BrokenStoreError
 from services.common.processor.ports import Batch, Position, Record, Write
 from services.common.processor.store import MemoryStore
 from services.common.topics import Topics
@@ -366,3 +367,18 @@ def test_what_no_longer_matters_goes_though_nothing_comes_for_the_customer() -> 
     assert (month_later.admissions, [name for _, name in month_later.subjects]) == ((), ["INC-7"])
     assert (left.admissions, left.subjects, left.opens) == ((), {}, ())
     assert [key for key, _ in subject.store.items()] == [b"northwind|ana|profile|"]
+
+
+def test_a_store_that_cannot_be_read_ends_the_pass_and_makes_no_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenStoreError
+
+    subject = router(quiet_hours=quiet(start="11:00", end="14:00"))
+    subject.take(subject.change(PROFILE), subject.event("e1"))
+    subject.state = State(subject.store)
+    monkeypatch.setattr(subject.state, "_read", broken)
+    with pytest.raises(BrokenStoreError):
+        subject.take(subject.event("e2"))
+    subject.now += 2 * HOUR
+    with pytest.raises(BrokenStoreError):
+        subject.take()
