@@ -169,7 +169,8 @@ def fill(store: LocalStore, customers: int, zone: str) -> None:
     for first in range(0, customers, 2_000):
         portion = [pair for n in range(first, min(first + 2_000, customers)) for pair in records(f"c{n}", zone)]
         store.take(portion, store.next_offset + len(portion))
-    store.complete()
+    while not store.complete():
+        pass
 
 
 def settle() -> None:

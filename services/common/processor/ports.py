@@ -133,8 +133,8 @@ class LocalStore(Store, Protocol):
         """
         ...
 
-    def complete(self) -> None:
-        """Note that the end of the log was reached: from now on index entries stand beside their records."""
+    def complete(self) -> bool:
+        """Note that the end of the log was reached, until it returns True: then index entries stand beside records."""
         ...
 
     def merge(self, changes: Iterable[Change], position: Position, next_offset: int) -> None:

@@ -59,7 +59,8 @@ async def restore(
             count = await _read_to(reader, tail, first, end, store)
     finally:
         await reader.stop()
-    store.complete()
+    while not store.complete():  # noqa: ASYNC110  # it is work, not waiting
+        await asyncio.sleep(0)  # others have heartbeats to send
     return Restored(count, discarded)
 
 

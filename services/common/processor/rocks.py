@@ -10,9 +10,8 @@ holds it, its successor takes the next folder beside it.
 import contextlib
 import shutil
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
@@ -29,14 +28,13 @@ _FIRST_RECORD = b"\x01"
 
 _MIB = 1024 * 1024
 _WRITE_BUFFER = 8 * _MIB
-_OPEN_FILES = 256
+_OPEN_FILES = 100
 _FOLDERS = 4
 _PORTION = 5_000
 # In place of the version of an index: there is none, or it is not finished.
 _NO_INDEX, _UNFINISHED = 0, -1
 
 _offset = struct.Struct(">q")
-_T = TypeVar("_T")
 
 
 class _About(msgspec.Struct, frozen=True):
@@ -46,6 +44,7 @@ class _About(msgspec.Struct, frozen=True):
     index: int
 
 
+_encode = msgspec.msgpack.encode
 _decode_about = msgspec.msgpack.Decoder(_About).decode
 _decode_position = msgspec.msgpack.Decoder(Position).decode
 
@@ -62,9 +61,11 @@ class RocksStore:
         self.next_offset = 0
         self.position = Position()
         self._path = path
-        self._about = _About(origin, _NO_INDEX if index is None else index.version)
+        self._origin = origin
+        self._version = _NO_INDEX if index is None else index.version
         self._index = index
         self._indexed = False
+        self._indexed_to = b""
         self._cache = cache
         self._db = self._opened()
 
@@ -131,16 +132,27 @@ class RocksStore:
             raise BrokenStoreError(str(error)) from error
         return {key: value for key, value in zip(keys, found or (), strict=True) if value is not None}
 
-    def complete(self) -> None:
-        """Make the index if there is none yet: while a whole log was read it would have changed with every record."""
-        if not self._indexed:
-            try:
-                self._build_index()
-            except (BrokenStoreError, ValueError):
-                raise
-            except Exception as error:
-                raise BrokenStoreError(str(error)) from error
-            self._indexed = True
+    def complete(self) -> bool:
+        """Make a part of the index if there is none yet: while a whole log was read, it would only have got in the way.
+
+        Only when all of it is made the store says that it is there.
+        """
+        if self._indexed:
+            return True
+        portion: list[tuple[bytes, bytes]] = []
+        batch = WriteBatch(raw_mode=True)
+        if self._index is not None:
+            if not self._indexed_to:
+                batch.delete_range(_FIRST_ENTRY, _FIRST_RECORD)
+            portion = self._read(_FIRST_RECORD, b"", self._indexed_to, _PORTION)
+            _put(batch, indexed(dict(portion), {}, self._index))
+        self._indexed = len(portion) < _PORTION
+        if self._indexed:
+            batch.put(_ABOUT, _encode(_About(self._origin, self._version)))
+        else:
+            self._indexed_to = portion[-1][0]
+        self._write(batch, self.position, self.next_offset)
+        return self._indexed
 
     def _write(self, batch: WriteBatch, position: Position, next_offset: int) -> None:
         batch.put(_POSITION, position.encoded())
@@ -154,7 +166,6 @@ class RocksStore:
     def wipe(self) -> None:
         """Throw everything away."""
         self.close()
-        self.next_offset, self.position = 0, Position()
         self._db = self._fresh()
 
     def close(self) -> None:
@@ -167,60 +178,56 @@ class RocksStore:
     def _opened(self) -> Rdict:
         try:
             db = self._database()
-            about = _told(db, _ABOUT, _decode_about)
-            if about is not None:
-                self.position = _told(db, _POSITION, _decode_position) or Position()
-                self.next_offset = _told(db, _NEXT, lambda value: int(_offset.unpack(value)[0])) or 0
         except _LockedError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever is wrong with it: the changelog has it all
-            return self._anew(f"it can't be read: {error}")
-        if about is None:
-            self._introduce(db, _UNFINISHED)
-        elif about.origin != self._about.origin:
+            self.discarded = f"it can't be read: {error}"
+            return self._fresh()
+        try:
+            self.discarded = self._recognise(db)
+        except Exception as error:  # noqa: BLE001  # as above
+            self.discarded = f"it can't be read: {error}"
+        if self.discarded:
             db.close()
-            return self._anew(f"it is of another log: {about.origin}")
-        else:
-            self._indexed = about.index == self._about.index
+            return self._fresh()
         return db
 
-    def _anew(self, why: str) -> Rdict:
-        self.discarded = why
-        self.next_offset, self.position = 0, Position()
-        return self._fresh()
+    def _recognise(self, db: Rdict) -> str:
+        """Take over what a store says of itself; return why it can't be used, "" if it can."""
+        about = db.get(_ABOUT)
+        if about is None:
+            self._introduce(db)
+            return ""
+        found = _decode_about(about)
+        if found.origin != self._origin:
+            return f"it is of another log: {found.origin}"
+        position, next_offset = db.get(_POSITION), db.get(_NEXT)
+        if position is not None and next_offset is not None:
+            self.position, self.next_offset = _decode_position(position), _offset.unpack(next_offset)[0]
+        if found.index == self._version:
+            self._indexed = True
+        else:
+            self._introduce(db)
+        return ""
 
     def _fresh(self) -> Rdict:
         shutil.rmtree(self._path, ignore_errors=True)
+        self.next_offset, self.position = 0, Position()
+        self._indexed, self._indexed_to = False, b""
         db = self._database()
-        self._indexed = False
-        self._introduce(db, _UNFINISHED)
+        self._introduce(db)
         return db
 
-    def _introduce(self, db: Rdict, index: int) -> None:
-        db.put(_ABOUT, msgspec.msgpack.encode(_About(self._about.origin, index)))
-
-    def _build_index(self) -> None:
-        """Make all index entries anew from the records; only when that is done the store says that they are there."""
-        db = self._db
-        self._introduce(db, _UNFINISHED)
-        db.delete_range(_FIRST_ENTRY, _FIRST_RECORD)
-        if self._index is not None:
-            batch = WriteBatch(raw_mode=True)
-            for key, value in self.items():
-                _put(batch, indexed({key: value}, {}, self._index))
-                if len(batch) >= _PORTION:
-                    db.write(batch)
-                    batch = WriteBatch(raw_mode=True)
-            db.write(batch)
-        self._introduce(db, self._about.index)
+    def _introduce(self, db: Rdict) -> None:
+        db.put(_ABOUT, _encode(_About(self._origin, _UNFINISHED)))
 
     def _database(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
         try:
             return Rdict(str(self._path), _options(self._cache))
         except Exception as error:
-            if "lock" in str(error).lower() and "LOCK" in str(error):
-                raise _LockedError from error
+            if "lock" in str(error) and "/LOCK:" in str(error):
+                raise _LockedError(str(error)) from error
             raise
 
 
@@ -233,19 +240,16 @@ class RocksStores:
 
     def open(self, origin: Origin, index: Index | None) -> tuple[LocalStore, str]:
         """Open the store of a log; begin with nothing where what is there is of another log or broken."""
+        locked = ""
         home = self._folder / (origin.cluster or "cluster") / origin.topic
         for name in (f"{origin.partition}", *(f"{origin.partition}-{more}" for more in range(2, _FOLDERS + 1))):
             try:
                 store = RocksStore(home / name, origin, index, self._cache)
-            except _LockedError:
+            except _LockedError as error:
+                locked = str(error)
                 continue
             return store, store.discarded
-        raise BrokenStoreError(f"other processes have all folders of {home}/{origin.partition} open")
-
-
-def _told(db: Rdict, key: bytes, decode: Callable[[bytes], _T]) -> _T | None:
-    value = db.get(key)
-    return None if value is None else decode(value)
+        raise BrokenStoreError(f"no folder can be opened: {locked}")
 
 
 def _put(batch: WriteBatch, changes: Iterable[tuple[bytes, bytes | None]]) -> None:

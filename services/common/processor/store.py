@@ -125,8 +125,9 @@ class MemoryStore:
         self._put(values.items())
         self.next_offset = next_offset
 
-    def complete(self) -> None:
+    def complete(self) -> bool:
         """Index entries are there from the beginning."""
+        return True
 
     def merge(self, changes: Iterable[Change], position: Position, next_offset: int) -> None:
         """Take what a transaction has committed."""

@@ -110,7 +110,7 @@ def test_local_keys_are_found_by_scans_and_are_no_items(store: LocalStore) -> No
 def test_index_entries_follow_their_records(make: Make) -> None:
     store = make(BY_VALUE)
     store.take([(b"a", b"0"), (b"a", b"1"), (b"d", b"1"), (b"d", None)], 4)
-    store.complete()
+    assert store.complete()
     assert [key for key, _ in store.scan(b"\x00v")] == [b"\x00v1|a"]
     store.take([(b"b", b"1"), (b"plain", b"1")], 6)
     store.take([(b"a", b"2"), (b"c", b"1"), (b"c", b"3"), (b"plain", b"2")], 10)
@@ -124,7 +124,7 @@ def test_a_wiped_store_begins_with_nothing_and_goes_on(make: Make) -> None:
     store.wipe()
     assert (list(store.items()), store.scan(b""), store.position, store.next_offset) == ([], [], Position(), 0)
     store.take([(b"b", b"2"), record(1)], 2)
-    store.complete()
+    assert store.complete()
     assert (list(store.items()), store.position) == ([(b"b", b"2")], position(1))
     assert store.scan(b"\x00") == [(b"\x00v2|b", b"")]
 
@@ -153,7 +153,7 @@ def stores(tmp_path: Path) -> RocksStores:
 def filled(stores: RocksStores, index: Index | None = None) -> None:
     store, discarded = stores.open(ORIGIN, index)
     store.take([(b"a", b"1"), record(4)], 12)
-    store.complete()
+    assert store.complete()
     store.close()
     assert discarded == ""
 
@@ -215,7 +215,7 @@ def test_another_version_of_the_index_makes_its_entries_anew(stores: RocksStores
     filled(stores, BY_VALUE)
     by_length = Index(2, lambda _: True, lambda key, value: (b"\x00l%d" % len(value) + key,))
     store, discarded = stores.open(ORIGIN, by_length)
-    store.complete()
+    assert store.complete()
     assert (store.scan(b"\x00v"), store.scan(b"\x00l")) == ([], [(b"\x00l1a", b"")])
     assert (store.next_offset, discarded) == (12, "")
     store.close()
@@ -227,8 +227,18 @@ def test_an_index_that_was_not_finished_is_made_when_the_log_was_read(stores: Ro
     store.close()
     store, _ = stores.open(ORIGIN, BY_VALUE)
     store.take([(b"a", b"2"), (b"b", b"1")], 3)
-    store.complete()
+    assert store.complete()
     assert [key for key, _ in store.scan(b"\x00")] == [b"\x00v1|b", b"\x00v2|a"]
+    store.close()
+
+
+def test_a_large_index_is_made_in_parts(stores: RocksStores) -> None:
+    store, _ = stores.open(ORIGIN, BY_VALUE)
+    records = [(b"%06d" % number, b"1") for number in range(10_003)]
+    store.take(records, len(records))
+    parts = [store.complete() for _ in range(4)]
+    assert parts == [False, False, True, True]
+    assert [key for key, _ in store.scan(b"\x00v")] == [b"\x00v1|" + key for key, _ in records]
     store.close()
 
 

@@ -47,7 +47,7 @@ class Kept:
         """Return a store that was made from the changelog alone."""
         store = MemoryStore(INDEX)
         store.take(self.changelog, 0)
-        store.complete()
+        assert store.complete()
         return store
 
 
