@@ -170,8 +170,6 @@ class Pass:
             return
         try:
             self._apply(DueInput(frozenset(due)), policy, customer, -1)
-        except BrokenStoreError:
-            raise
         except Exception as error:  # noqa: BLE001  # one customer's hold must not stop a partition: it waits, counted
             metrics.FAILURES.inc()
             _log.error("hold failed", reason=type(error).__name__)

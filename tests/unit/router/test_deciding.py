@@ -376,6 +376,7 @@ def test_a_store_that_cannot_be_read_ends_the_pass_and_makes_no_dead_letters(mon
     subject = router(quiet_hours=quiet(start="11:00", end="14:00"))
     subject.take(subject.change(PROFILE), subject.event("e1"))
     subject.state = State(subject.store)
+    subject.state._sweep_from = NOON + DAY  # it would end the pass too
     monkeypatch.setattr(subject.state, "_read", broken)
     with pytest.raises(BrokenStoreError):
         subject.take(subject.event("e2"))
