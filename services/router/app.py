@@ -15,7 +15,7 @@ from services.router import metrics
 from services.router.deciding import Pass
 from services.router.indexes import INDEX
 from services.router.settings import RouterSettings
-from services.router.state import State
+from services.router.state import Room, State
 
 POLICY_SECONDS = 0.2
 
@@ -53,6 +53,7 @@ class Deciding:
     async def close(self) -> None:
         """Take the partition's holds out of the count."""
         self._count(0)
+        self._state.close()
 
     def _count(self, holds: int) -> None:
         metrics.HOLDS.inc(holds - self._counted)
@@ -63,6 +64,7 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
     """Decide until `stop` is set."""
     topics = Topics(settings.topic_prefix, settings.partitions)
     registry = Registry(served=topics.channels)
+    room = Room(settings.router_cached_customers)
     policies = Table(settings.kafka_bootstrap, topics.policies, registry.take, "clarion-router-policies")
     plan = Plan(
         application="router",
@@ -77,8 +79,7 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
         # Without any policy nothing can be decided: events wait in their topic until there is one.
         while not registry.tenants():  # noqa: ASYNC110  # the registry is pure and knows no events
             await asyncio.sleep(POLICY_SECONDS)
-        state = State(store, settings.router_cached_customers)
-        return Deciding(partition, state, committer, topics, registry, settings.tenant)
+        return Deciding(partition, State(store, room), committer, topics, registry, settings.tenant)
 
     processor = Processor(
         plan,

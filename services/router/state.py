@@ -23,7 +23,7 @@ from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, 
 from services.router.overlay import Overlay
 from services.router.timers import Timers
 
-CACHED = 10_000
+CACHED = 20_000
 SWEEP_EVERY = 6 * HOUR
 # So many records of a customer are read at once; he seldom has more.
 _PORTION = 64
@@ -38,15 +38,36 @@ _decode_open = msgspec.msgpack.Decoder(Open).decode
 _decode_document = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
+class Room:
+    """How many customers a process keeps decoded: shared out among its partitions."""
+
+    def __init__(self, customers: int = CACHED) -> None:
+        self._customers = customers
+        self._partitions = 0
+
+    def enter(self) -> None:
+        """Count one partition more."""
+        self._partitions += 1
+
+    def leave(self) -> None:
+        """Count one partition less."""
+        self._partitions -= 1
+
+    def share(self) -> int:
+        """Return how many customers one partition may keep."""
+        return self._customers // max(1, self._partitions)
+
+
 class State:
     """Customers, identities and timers of one partition; `changes` is what the pass has changed."""
 
-    def __init__(self, store: Store, cached: int = CACHED) -> None:
+    def __init__(self, store: Store, room: Room | None = None) -> None:
         self._store = store
         self._overlay = Overlay(store)
         self.timers = Timers(self._overlay)
         self.holds = self.timers.count()
-        self._cached = cached
+        self._room = room or Room()
+        self._room.enter()
         self._customers: OrderedDict[CustomerKey, Customer] = OrderedDict()
         self._identities: dict[bytes, Identity | None] = {}
         self._swept = _BEFORE_ALL
@@ -197,8 +218,13 @@ class State:
         """Note that the store has all changes; only now customers may be forgotten here."""
         self._overlay.committed()
         self._identities = {}
-        while len(self._customers) > self._cached:
+        share = self._room.share()
+        while len(self._customers) > share:
             self._customers.popitem(last=False)
+
+    def close(self) -> None:
+        """Leave the room to others."""
+        self._room.leave()
 
     # --- reading -----------------------------------------------------------------------------
 
