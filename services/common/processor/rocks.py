@@ -145,7 +145,8 @@ class RocksStore:
             if not self._indexed_to:
                 batch.delete_range(_FIRST_ENTRY, _FIRST_RECORD)
             portion = self._read(_FIRST_RECORD, b"", self._indexed_to, _PORTION)
-            _put(batch, indexed(dict(portion), {}, self._index))
+            entries = self._index.entries
+            _put(batch, ((entry, b"") for key, value in portion for entry in entries(key, value)))
         self._indexed = len(portion) < _PORTION
         if self._indexed:
             batch.put(_ABOUT, _encode(_About(self._origin, self._version)))
