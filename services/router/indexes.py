@@ -83,9 +83,11 @@ def of_identity(key: bytes, identity: Identity) -> bytes:
 def of_profile(customer: bytes, document: Mapping[str, Any]) -> Iterator[bytes]:
     """Return the entries of a profile in its JSON form."""
     yield _CUSTOMER + customer + b"|"
-    tenant, name = customer.split(b"|", 1)
-    for attribute, value in (document.get("attributes") or {}).items():
-        yield having(tenant.decode(), attribute, value) + name + b"|"
+    attributes = document.get("attributes")
+    if attributes:
+        tenant, name = customer.split(b"|", 1)
+        for attribute, value in attributes.items():
+            yield _having(tenant, attribute, value) + name + b"|"
 
 
 def everyone(tenant: str) -> bytes:
@@ -95,6 +97,10 @@ def everyone(tenant: str) -> bytes:
 
 def having(tenant: str, attribute: str, value: Any) -> bytes:
     """Return the prefix of the entries of customers whose attribute has a value; numbers are equal as in CEL."""
+    return _having(tenant.encode(), attribute, value)
+
+
+def _having(tenant: bytes, attribute: str, value: Any) -> bytes:
     match value:
         case bool():
             text = b"b%d" % value
@@ -104,7 +110,7 @@ def having(tenant: str, attribute: str, value: Any) -> bytes:
             text = b"n%d" % int(value) if value.is_integer() else b"n" + repr(value).encode()
         case _:
             text = b"s" + str(value).encode()
-    return _WANTED + f"{tenant}|{attribute}|".encode() + _digest(text)
+    return b"%s%s|%s|%s" % (_WANTED, tenant, attribute.encode(), _digest(text))
 
 
 def of_concern(tenant: str, source: str, subject: str) -> bytes:
