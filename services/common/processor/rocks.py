@@ -280,6 +280,4 @@ def _options(cache: Cache) -> Options:
     options.set_max_open_files(_OPEN_FILES)
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(_MIB)
-    # Timers and ages are taken from the front of their order: what was deleted there must not be walked over for long.
-    options.add_compact_on_deletion_collector_factory(1_000, 500, 0.5)
     return options
