@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from services.router.decision.case import Case, Draft, Ended, Heard, Turn
 from services.router.decision.model import (
+    DAY,
     Admission,
     Customer,
     Event,
@@ -31,6 +32,8 @@ _POINT, _UPDATED = Lifecycle.POINT, Lifecycle.UPDATED
 # Of one subject so many messages are remembered. Only if all of them failed could an older one matter.
 _REMEMBERED = 16
 _KEY_SHOWN = 80
+# How long a subject is kept after its last event; longer while who was told waits for its end.
+_KEPT, _KEPT_WHILE_TOLD = 30 * DAY, 400 * DAY
 
 
 def followed(event: Event) -> bool:
@@ -226,9 +229,18 @@ def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     opens = customer.opens
     if any(o.expires <= now for o in opens):
         opens = tuple(o for o in opens if o.expires > now)
-    if admissions is customer.admissions and opens is customer.opens:
+    subjects = customer.subjects
+    if any(_forgotten(s, now) for s in subjects.values()):
+        subjects = {name: s for name, s in subjects.items() if not _forgotten(s, now)}
+    if admissions is customer.admissions and opens is customer.opens and subjects is customer.subjects:
         return customer
-    return replace(customer, admissions=admissions, opens=opens)
+    return replace(customer, admissions=admissions, opens=opens, subjects=subjects)
+
+
+def _forgotten(subject: Subject, now: int) -> bool:
+    """Whether nothing was heard of a subject for so long that it is over, or its end will not come."""
+    since = now - (_KEPT_WHILE_TOLD if subject.told else _KEPT)
+    return subject.last_event_time <= since and all(sent.time <= since for sent in subject.last_sends)
 
 
 def _subject(draft: Draft, event: Event) -> Subject:
