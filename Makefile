@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench clean
+.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ up: setup ## everything on this machine, until Ctrl-C
 	@$(BIN)/clarion up --demo-customers
 
 test: check unit integration ## everything that CI runs
+
+test-long: setup ## the properties over many times more histories: minutes, not seconds
+	@$(BIN)/pytest -q -n $(WORKERS) --long tests/property
 
 check: lint types contracts protos-check locks-check ## everything that needs no run of the product
 

@@ -16,6 +16,7 @@ from services.common.topics import Topics
 from services.control.errors import ClarionError
 from services.control.place import Place
 from services.control.read import only_tenant, policy_records, reading
+from services.control.trial import try_templates
 from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check, render
 from services.policy.codec import Activation, StoredBundle, activation_record, bundle_record
@@ -68,7 +69,7 @@ def read(folder: Path) -> Bundle:
 def read_checked(folder: Path) -> Bundle:
     """Read a policy folder; raise ClarionError with all mistakes if there are any."""
     bundle = read(folder)
-    report = check(bundle)
+    report = check(bundle, try_templates)
     if report.mistakes:
         raise ClarionError(f"the policy in {folder} is not right:\n{render(report, bundle)}")
     return bundle

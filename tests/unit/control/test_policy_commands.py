@@ -11,7 +11,7 @@ from services.control.__main__ import main
 from services.control.commands_policy import policy_app
 from services.control.errors import ClarionError
 from services.policy.bundle import Bundle
-from tests.unit.policy.testing.policies import OUTAGE_NIGHT, policy, written
+from tests.unit.policy.testing.policies import DIGEST, OUTAGE_NIGHT, policy, written
 
 EVENT = {
     "id": "o1",
@@ -284,14 +284,30 @@ def test_preview_makes_data_up_for_each_channel_of_the_rules(folder: Path) -> No
         0,
         """\
 order, en, sms (com.northwind.order)
-  Order A-1. News of your order A-1.
+  Order order. News of your order order.
 
 order, en, email (com.northwind.order)
-  Order A-1
+  Order order
 
-  News of your order A-1.
+  News of your order order.
+
+order, en, sms (com.northwind.order, only what is required)
+  Order x. News of your order x.
+
+order, en, email (com.northwind.order, only what is required)
+  Order x
+
+  News of your order x.
 """,
     )
+
+
+def test_preview_of_the_digest_has_a_message_of_each_rule_that_may_get_into_one(folder: Path) -> None:
+    put(folder, policy({}, **DIGEST))
+    found = clarion("preview", folder, "digest", "--channel", "email")
+    assert found.stdout.splitlines()[1] == "  1 messages"
+    assert "  Order order" in found.stdout
+    assert "Power cut" not in found.stdout
 
 
 def test_preview_takes_channels_locales_data_and_events(folder: Path, tmp_path: Path) -> None:
@@ -301,6 +317,7 @@ def test_preview_takes_channels_locales_data_and_events(folder: Path, tmp_path: 
         {
             "template": "order",
             "type": "com.northwind.order",
+            "least": False,
             "locale": "de",
             "channel": "push",
             "headline": "Order 4711",

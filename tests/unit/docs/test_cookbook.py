@@ -105,15 +105,17 @@ def test_most_recipes_are_shown_by_a_rule_test() -> None:
 
 @pytest.mark.parametrize("chapter", with_files("console"))
 def test_a_console_prints_what_the_page_shows(chapter: str, tmp_path: Path) -> None:
-    written(tmp_path / "policy", policy(chapter).files)
-    written(tmp_path / "deploy/policy", read_folder(example_folder()).files)
-    for content in fences(chapter, "console"):
+    for number, content in enumerate(fences(chapter, "console")):
+        folder = tmp_path / str(number)
+        written(folder / "policy", policy(chapter).files)
+        written(folder / "deploy/policy", read_folder(example_folder()).files)
         for command, output in commands(content):
             match shlex.split(command):
                 case ["cat", name]:
-                    written(tmp_path, {name: output.encode()})
+                    written(folder, {name: output.encode()})
                 case ["clarion", *arguments]:
-                    assert like(output, clarion(arguments, tmp_path)), f"{command}\n{clarion(arguments, tmp_path)}"
+                    printed = clarion(arguments, folder)
+                    assert like(output, printed), f"{command}\n{printed}"
                 case _:
                     pytest.fail(f"{command!r} is not tried")
 

@@ -136,6 +136,14 @@ expect:
 """
 
 
+DIGEST = {
+    "templates/digest/en.yaml": """\
+headline: "{{ items | length }} messages"
+what: "{% for item in items %}{{ item.headline }} {% endfor %}"
+"""
+}
+
+
 def policy(tests: Mapping[str, str] | None = None, **changes: str) -> Bundle:
     """Return the policy with test files (by name, without folder and ending) and files replaced (by their path)."""
     named = {f"tests/{name}.yaml": text for name, text in (tests or {}).items()}

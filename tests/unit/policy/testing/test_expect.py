@@ -4,7 +4,7 @@ import pytest
 
 from services.policy.testing.expect import Checked
 from services.policy.testing.run import run
-from tests.unit.policy.testing.policies import ORDER, policy, written
+from tests.unit.policy.testing.policies import DIGEST, ORDER, policy, written
 
 ENTRIES = f"""
 - {{at: 0m, event: {{id: a, source: shop, {ORDER}, audience: {{everyone: true}}}}}}
@@ -124,3 +124,21 @@ def test_of_a_wrong_text_the_real_one_is_told() -> None:
 def test_more_than_were_counted_are_told() -> None:
     (found,) = checked("- {customer: ana, outcome: HOLD, count: 0}")
     assert (found.matched, [one.decision.outcome.name for one in found.instead]) == (1, ["HOLD"])
+
+
+def test_the_text_of_a_digest_is_that_of_all_its_messages() -> None:
+    people = """\
+  ana:
+    addresses: {email: ana@example.org}
+    preferences: [{category: order, channel: email, value: digest}]
+"""
+    entries = f"""
+- {{at: 0m, event: {{id: a, source: shop, {ORDER}, audience: {{customers: [ana]}}}}}}
+- {{at: 1m, event: {{id: b, source: shop, {ORDER}, audience: {{customers: [ana]}}}}}}
+"""
+    expected = """
+- {customer: ana, event: a, at: 23h, channel: email, headline: 2 messages, text: "Order A Order A"}
+- {customer: ana, event: b, at: 23h, channel: email, headline: 1 messages}
+"""
+    (lived,) = run(policy({"t": written(entries, expected, people)}, **DIGEST)).files
+    assert [(each.passed, each.said) for each in lived.checked] == [(True, ""), (False, "headline: 2 messages")]

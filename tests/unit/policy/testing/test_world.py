@@ -5,7 +5,7 @@ from services.policy.testing.files import read
 from services.policy.testing.moments import offset
 from services.policy.testing.names import documents_of, names_of
 from services.policy.testing.world import History, live
-from tests.unit.policy.testing.policies import FILES, ORDER, OUTAGE, PEOPLE, policy, written
+from tests.unit.policy.testing.policies import DIGEST, FILES, ORDER, OUTAGE, PEOPLE, policy, written
 
 WISHES = """\
   ana:
@@ -13,12 +13,6 @@ WISHES = """\
     attributes: {feeder: F-17}
     preferences: [{category: order, channel: email, value: digest}]
 """
-DIGEST = {
-    "templates/digest/en.yaml": """\
-headline: "{{ items | length }} messages"
-what: "{% for item in items %}{{ item.headline }} {% endfor %}"
-"""
-}
 
 
 def lived(entries: str, people: str = PEOPLE, start: str = "09:00", **changes: str) -> tuple[History, int]:
