@@ -33,6 +33,20 @@ def control_record(tenant: str, control: Control) -> tuple[bytes, bytes]:
     return control_key(tenant, control.name), message.SerializeToString(deterministic=True)
 
 
+def name_of(control: Control) -> str:
+    """Return the name of a control that was given none: kind and what it matches, `stop-rule-offer`, else `stop-all`."""
+    given = {
+        "rule": control.rule,
+        "category": control.category,
+        "channel": control.channel,
+        "class": _CLASS_NAMES[control.message_class] if control.message_class is not None else "",
+        "source": control.source,
+        "event": control.event,
+    }
+    parts = [part for key, value in given.items() if value for part in (key, value)]
+    return "-".join([control.kind.name.lower(), *(parts or ["all"])])
+
+
 def control_key(tenant: str, name: str) -> bytes:
     """Return the key of a control's record."""
     return f"{tenant}|{name}".encode()
