@@ -134,9 +134,8 @@ def _set(
     from services.router.decision.model import Control, ControlKind  # noqa: PLC0415
 
     if any(match) == everything:
-        raise typer.BadParameter(
-            "say what it concerns (--rule, --category, --channel, --class, --source, --event), or --all"
-        )
+        names = "--rule, --category, --channel, --class, --source, --event"
+        raise typer.BadParameter(f"say what it concerns ({names}), or --all")
     (rule, category, channel, message_class, source, event), (name, reason, lasts) = match, said
     author, tenant, bootstrap = who
     where = place(bootstrap, tenant, author)

@@ -1,7 +1,8 @@
 """Stops and pauses on a running Clarion: set, lifted, listed.
 
 A control is one record under its name; setting it again replaces it, lifting it deletes it. What it may name is
-checked against the policy in force, so that a typo does not stop nothing. Everything is acknowledged by all in-sync replicas.
+checked against the policy in force, so that a typo does not stop nothing. Everything is acknowledged by all in-sync
+replicas.
 """
 
 from collections.abc import Sequence

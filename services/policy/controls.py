@@ -34,7 +34,7 @@ def control_record(tenant: str, control: Control) -> tuple[bytes, bytes]:
 
 
 def name_of(control: Control) -> str:
-    """Return the name of a control that was given none: kind and what it matches, `stop-rule-offer`, else `stop-all`."""
+    """Return a name for a control: its kind and what it matches, `stop-rule-offer`, else `stop-all`."""
     given = {
         "rule": control.rule,
         "category": control.category,
