@@ -1,4 +1,6 @@
-"""The commands about policies, each a thin way into the module that does the work. None but `activate` needs Kafka.
+"""The commands about policies, each a thin way into the module that does the work.
+
+Only `activate`, `history` and `rollback` need Kafka.
 
 What a command needs is imported when it runs, so that `clarion policy --help` answers at once.
 Exit codes: 0 good, 1 the answer is bad (for `diff`: something differs), 2 wrong usage.
@@ -7,12 +9,18 @@ Exit codes: 0 good, 1 the answer is bad (for `diff`: something differs), 2 wrong
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from services.control.policies import Activated
+
 Json = Annotated[bool, typer.Option("--json", help="Facts for programs.")]
 PolicyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the policy.")]
+Author = Annotated[str, typer.Option(help="Who puts it in force.", show_default="the user")]
+Tenant = Annotated[str, typer.Option(help="Whose policy.", show_default="the only one")]
+Bootstrap = Annotated[str, typer.Option(help="Kafka brokers.", show_default="127.0.0.1:19092")]
 
 policy_app = typer.Typer(no_args_is_help=True, help="Check, test, read and compare policies, and put one in force.")
 
@@ -31,10 +39,11 @@ def check(
     import msgspec  # noqa: PLC0415  # see the module's rules
 
     from services.control.policies import read  # noqa: PLC0415
+    from services.control.trial import try_templates  # noqa: PLC0415
     from services.policy import check as work  # noqa: PLC0415
 
     bundle = read(folder)
-    report = work.check(bundle)
+    report = work.check(bundle, try_templates)
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
     else:
@@ -152,31 +161,65 @@ def diff(
 
 
 @policy_app.command("activate")
-def activate(
-    folder: PolicyFolder,
-    *,
-    author: Annotated[str, typer.Option(help="Who puts it in force.", show_default="the user")] = "",
-    bootstrap: Annotated[str, typer.Option(help="Kafka brokers.", show_default="127.0.0.1:19092")] = "",
-    as_json: Json = False,
-) -> None:
+def activate(folder: PolicyFolder, *, author: Author = "", bootstrap: Bootstrap = "", as_json: Json = False) -> None:
     """Check a policy and put it in force for its tenant.
 
     Example: clarion policy activate deploy/policy
     """
-    import getpass  # noqa: PLC0415
+    from services.control import policies  # noqa: PLC0415
+    from services.control.place import place  # noqa: PLC0415
 
+    _tell_activated(asyncio.run(policies.activate(place(bootstrap, "", author), folder)), as_json=as_json)
+
+
+@policy_app.command("history")
+def history(*, tenant: Tenant = "", bootstrap: Bootstrap = "", as_json: Json = False) -> None:
+    """List the policies that were put in force, the newest first, by whom and when.
+
+    Example: clarion policy history --tenant northwind
+    """
     import msgspec  # noqa: PLC0415
 
-    from services.common.clock import WallClock  # noqa: PLC0415
-    from services.common.topics import Topics  # noqa: PLC0415
+    from services.common.clock import iso  # noqa: PLC0415
     from services.control import policies  # noqa: PLC0415
-    from services.control.settings import ControlSettings  # noqa: PLC0415
+    from services.control.place import place  # noqa: PLC0415
 
-    settings = ControlSettings()
-    topics = Topics(settings.topic_prefix, settings.partitions)
-    address = bootstrap or settings.kafka_bootstrap
-    now = WallClock().now()
-    done = asyncio.run(policies.activate(address, topics, folder, author or getpass.getuser(), now))
+    active = asyncio.run(policies.in_force(place(bootstrap, tenant)))
+    entries = [] if active is None else [active, *active.history]
+    if as_json:
+        facts = [{"hash": e.hash, "author": e.author, "time": iso(e.time), "in_force": e is active} for e in entries]
+        typer.echo(msgspec.json.encode(facts).decode())
+        return
+    if not entries:
+        typer.echo("no policy was ever in force")
+    for entry in entries:
+        mark = "in force" if entry is active else ""
+        typer.echo(f"{iso(entry.time)[:19].replace('T', ' ')}  {entry.hash[:12]}  {entry.author:<16} {mark}".rstrip())
+
+
+@policy_app.command("rollback")
+def rollback(
+    *,
+    to: Annotated[str, typer.Option(metavar="HASH", help="Beginning of a hash.", show_default="the one before")] = "",
+    tenant: Tenant = "",
+    author: Author = "",
+    bootstrap: Bootstrap = "",
+    as_json: Json = False,
+) -> None:
+    """Put a policy in force again that was so before.
+
+    Example: clarion policy rollback --tenant northwind
+    """
+    from services.control import policies  # noqa: PLC0415
+    from services.control.place import place  # noqa: PLC0415
+
+    done = asyncio.run(policies.roll_back(place(bootstrap, tenant, author), to))
+    _tell_activated(done, as_json=as_json)
+
+
+def _tell_activated(done: "Activated", *, as_json: bool) -> None:
+    import msgspec  # noqa: PLC0415
+
     if as_json:
         facts = {
             "tenant": done.policy.tenant,
@@ -185,10 +228,10 @@ def activate(
             "unserved": done.unserved,
         }
         typer.echo(msgspec.json.encode(facts).decode())
-    else:
-        typer.echo(f"in force: {done}")
-        if done.warning:
-            typer.echo(f"warning: {done.warning}", err=True)
+        return
+    typer.echo(f"in force: {done}")
+    if done.warning:
+        typer.echo(f"warning: {done.warning}", err=True)
 
 
 def _read(file: str) -> tuple[str, bytes]:

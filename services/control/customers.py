@@ -1,8 +1,9 @@
 """200 invented customers of Northwind, a power company, for the demo and for `clarion up --demo-customers`.
 
 Nobody here exists: names are put together from lists, addresses end in example.org. The same 200 come every time; only
-quiet hours depend on the instant they are made for, so that it is night for some and day for the others whenever the
-demo runs. What a customer is good for in the demo follows from his number, so that roles are spread over all names.
+quiet hours and the hour of the digest depend on the instant they are made for, so that it is night for some and day for
+the others whenever the demo runs, and no digest is due meanwhile. What a customer is good for in the demo follows from
+his number, so that roles are spread over all names.
 """
 
 import unicodedata
@@ -104,6 +105,7 @@ class DemoCustomer(Struct, frozen=True):
     contract: str
     quiet_start: str
     quiet_end: str
+    digest_at: str
     night: bool
     off: tuple[str, ...]
     wanted: tuple[str, ...]
@@ -123,6 +125,7 @@ class DemoCustomer(Struct, frozen=True):
             "timezone": self.timezone,
             "channels": ["email"],
             "quiet_hours": {"start": self.quiet_start, "end": self.quiet_end},
+            "digest": {"every": "1d", "at": self.digest_at},
             "preferences": [
                 *({"category": category, "value": "off"} for category in self.off),
                 *({"category": category, "value": "instant"} for category in self.wanted),
@@ -140,6 +143,7 @@ ORDER_OFF = range(136, 138)
 TERMS_OFF = range(138, 141)
 MANY_ORDERS = range(194, 200)
 OFFERS_WANTED = range(150, 160)
+USAGE_MEASURED = range(160, 180)
 WITHOUT_CONSENT = range(158, 160)  # want offers, but never agreed to marketing by mail
 
 
@@ -160,7 +164,8 @@ def _customer(number: int, name: str, culture: Culture, now: int) -> DemoCustome
     role = number * _STRIDE % COUNT
     slug = _ascii(name)
     night = role in AT_NIGHT
-    start, end = _quiet_hours(culture.timezone, now, night=night)
+    local = datetime.fromtimestamp(now // SECOND, UTC).astimezone(ZoneInfo(culture.timezone)).replace(minute=0)
+    start, end = _quiet_hours(local, night=night)
     off = [category for category, roles in (("order", ORDER_OFF), ("policy", TERMS_OFF)) if role in roles]
     return DemoCustomer(
         id=slug.replace(" ", "-"),
@@ -173,6 +178,7 @@ def _customer(number: int, name: str, culture: Culture, now: int) -> DemoCustome
         contract="gold" if role % 10 == 0 else "standard",
         quiet_start=start,
         quiet_end=end,
+        digest_at=f"{local + timedelta(hours=6):%H:%M}",
         night=night,
         off=tuple(off),
         wanted=("offers",) if role in OFFERS_WANTED else (),
@@ -180,10 +186,9 @@ def _customer(number: int, name: str, culture: Culture, now: int) -> DemoCustome
     )
 
 
-def _quiet_hours(zone: str, now: int, *, night: bool) -> tuple[str, str]:
-    """Return eight quiet hours around now, or eight that begin about eight hours after now."""
-    local = datetime.fromtimestamp(now // SECOND, UTC).astimezone(ZoneInfo(zone))
-    start = local.replace(minute=0) + timedelta(hours=-3 if night else 8)
+def _quiet_hours(local: datetime, *, night: bool) -> tuple[str, str]:
+    """Return eight quiet hours around an hour, or eight that begin eight hours after it."""
+    start = local + timedelta(hours=-3 if night else 8)
     return f"{start:%H:%M}", f"{start + timedelta(hours=8):%H:%M}"
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.common.kafka import producer_settings
 from services.common.topics import Topics
 from services.control.errors import ClarionError
+from services.control.place import Place
+from services.control.read import only_tenant, policy_records, reading
+from services.control.trial import try_templates
 from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check, render
 from services.policy.codec import Activation, StoredBundle, activation_record, bundle_record
@@ -20,6 +24,7 @@ from services.policy.compile import compile_policy
 from services.policy.registry import unserved
 from services.router.decision.model import Policy
 
+HISTORY_LIMIT = 100
 _PACKAGED = Path(__file__).with_name("example_policy")
 _IN_THE_REPOSITORY = Path(__file__).parents[2] / "deploy" / "policy"
 
@@ -64,22 +69,81 @@ def read(folder: Path) -> Bundle:
 def read_checked(folder: Path) -> Bundle:
     """Read a policy folder; raise ClarionError with all mistakes if there are any."""
     bundle = read(folder)
-    report = check(bundle)
+    report = check(bundle, try_templates)
     if report.mistakes:
         raise ClarionError(f"the policy in {folder} is not right:\n{render(report, bundle)}")
     return bundle
 
 
-async def activate(bootstrap: str, topics: Topics, folder: Path, author: str, now: int) -> Activated:
+async def activate(where: Place, folder: Path) -> Activated:
     """Check a policy folder and put it in force for its tenant; raise ClarionError when it is not right."""
     bundle = read_checked(folder)
     policy = compile_policy(bundle)
+    _, before = await _known(replace(where, tenant=policy.tenant))
     stored = bundle_record(StoredBundle(policy.tenant, policy.hash, dict(bundle.files)))
-    active = activation_record(Activation(policy.tenant, policy.hash, author, now))
+    await _write(where, [stored, activation_record(_following(where, policy, before))])
+    return _activated(policy, bundle, where.topics)
+
+
+async def in_force(where: Place) -> Activation | None:
+    """Return what is in force for a tenant, with what was so before."""
+    return (await _known(where))[1]
+
+
+async def roll_back(where: Place, to: str = "") -> Activated:
+    """Put a policy in force again that was so before: the last one, or the one whose hash begins with `to`."""
+    bundles, before = await _known(where)
+    if before is None:
+        raise ClarionError(f"no policy is in force for {where.tenant}")
+    candidates = dict.fromkeys(p.hash for p in before.history if p.hash != before.hash and p.hash.startswith(to))
+    if not candidates:
+        raise ClarionError(_nothing_to_roll_back(before, to))
+    if to and len(candidates) > 1:
+        raise ClarionError(f"{to} begins several hashes: {', '.join(h[:12] for h in candidates)}")
+    wanted = next(iter(candidates))
+    stored = bundles.get(wanted)
+    if stored is None:
+        raise ClarionError(f"the files of policy {wanted[:12]} are not there any more; activate its folder")
+    bundle = Bundle.from_files(stored.files)
+    policy = compile_policy(bundle)
+    await _write(where, [activation_record(_following(where, policy, before))])
+    return _activated(policy, bundle, where.topics)
+
+
+async def _known(where: Place) -> tuple[dict[str, StoredBundle], Activation | None]:
+    """Return a tenant's bundles by hash, and what is in force with its history."""
+    async with reading(where.bootstrap, where.topics) as log:
+        tenant = where.tenant or await only_tenant(log)
+        bundles, activations = await policy_records(log)
+    own = [each for each in activations if each.tenant == tenant]
+    return {key[1]: bundle for key, bundle in bundles.items() if key[0] == tenant}, own[-1] if own else None
+
+
+def _following(where: Place, policy: Policy, before: Activation | None) -> Activation:
+    history: tuple[Activation, ...] = ()
+    if before is not None:
+        again = before.hash == policy.hash
+        history = before.history if again else (replace(before, history=()), *before.history)[:HISTORY_LIMIT]
+    return Activation(policy.tenant, policy.hash, where.author, where.now, history)
+
+
+def _nothing_to_roll_back(before: Activation, to: str) -> str:
+    if not to:
+        return f"{before.hash[:12]} is the only policy that was ever in force"
+    return f"no other policy that was in force before has a hash that begins with {to}; see `clarion policy history`"
+
+
+def _activated(policy: Policy, bundle: Bundle, topics: Topics) -> Activated:
+    planned = {channel for rule in policy.rules for channel in rule.plan.channels}
+    return Activated(policy, _languages(bundle), tuple(c for c in unserved(topics.channels) if c in planned))
+
+
+async def _write(where: Place, records: list[tuple[bytes, bytes]]) -> None:
+    bootstrap, topics = where.bootstrap, where.topics
     producer = AIOKafkaProducer(**producer_settings(bootstrap, "clarion-policies"))
     try:
         await producer.start()
-        for key, value in (stored, active):
+        for key, value in records:
             await producer.send_and_wait(topics.policies, key=key, value=value)
     except KafkaConnectionError as error:
         raise ClarionError(f"Kafka does not answer at {bootstrap}: start it, or set CLARION_KAFKA_BOOTSTRAP") from error
@@ -87,8 +151,6 @@ async def activate(bootstrap: str, topics: Topics, folder: Path, author: str, no
         raise ClarionError(f"the topic {topics.policies} is not there: run `clarion topics apply`") from error
     finally:
         await producer.stop()
-    planned = {channel for rule in policy.rules for channel in rule.plan.channels}
-    return Activated(policy, _languages(bundle), tuple(c for c in unserved(topics.channels) if c in planned))
 
 
 def _languages(bundle: Bundle) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """`clarion policy preview`: a template as each channel and language would show it.
 
-Without an event the data is made up from the schemas of the event types whose rules use the template, and so is the
-customer: attributes get plain values of their types. Nothing here depends on the day: times are those of one instant.
+Without an event the data is made up from the schemas of the event types whose rules use the template: once with every
+field, once with those only that an event must have. The digest is shown with a message of each rule that may get into
+one. Nothing here depends on the day: times are those of one instant.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,25 +14,20 @@ from msgspec import Struct
 
 from services.control.errors import ClarionError
 from services.control.policy_facts import Opened, opened
-from services.control.policy_samples import samples
 from services.policy import words
 from services.policy.documents import read
 from services.policy.mistakes import nearest
+from services.policy.samples import sample, sample_customer, sample_event, samples
 from services.policy.shapes import fit
+from services.policy.template_lint import DIGEST
 from services.policy.templates import RenderError, Templates
 from services.policy.testing import shapes
 from services.policy.testing.moments import iso
 from services.policy.testing.run import templates_of
+from services.router.decision.model import MessageClass, Policy, Rule
 
 _START: Final = 1_774_733_400_000_000  # 2026-03-28T21:30:00Z
-_ATTRIBUTES: Final[Mapping[str, Any]] = {
-    "string": "A-1",
-    "int": 1,
-    "number": 1.5,
-    "bool": True,
-    "date": "2026-03-28",
-    "timestamp": "2026-03-28T21:30:00Z",
-}
+_DIGEST_ITEMS: Final = 3
 
 
 class Wishes(Struct, frozen=True):
@@ -45,10 +41,11 @@ class Wishes(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """One message; `why_not` says why it can't be written."""
+    """One message of an event type; `least`: of its data with what is required only. `why_not`: it can't be written."""
 
     template: str
     type: str
+    least: bool
     locale: str
     channel: str
     headline: str = ""
@@ -86,7 +83,8 @@ def as_text(shown: list[Shown]) -> str:
     """Write the messages one under the other."""
     lines: list[str] = []
     for each in shown:
-        lines += ["", f"{each.template}, {each.locale}, {each.channel} ({each.type})"]
+        least = ", only what is required" if each.least else ""
+        lines += ["", f"{each.template}, {each.locale}, {each.channel} ({each.type}{least})"]
         headline = [each.headline, ""] if each.headline and each.channel not in ("sms", "push") else []
         body = [f"can't be written: {each.why_not}"] if each.why_not else [*headline, *each.text.splitlines()]
         lines += [f"  {line}".rstrip() for line in body]
@@ -99,20 +97,35 @@ def as_json(shown: list[Shown]) -> bytes:
 
 
 def _channels(found: Opened, template: str) -> tuple[str, ...]:
-    used = [rule.plan.channels for rule in found.policy.rules if rule.template == template]
-    return tuple(dict.fromkeys(channel for plan in used for channel in plan)) or words.CHANNELS
+    policy = found.policy
+    if template == DIGEST:
+        using = [rule for rule in policy.rules if _may_be_digested(policy, rule)]
+    else:
+        using = [rule for rule in policy.rules if rule.template == template]
+    return tuple(dict.fromkeys(channel for rule in using for channel in rule.plan.channels)) or words.CHANNELS
 
 
-def _events(found: Opened, wishes: Wishes) -> Iterator[dict[str, Any]]:
-    """Yield `event` and `data` to render with: those given, or one made up for each type and sample."""
+class _Facts(Struct):
+    """What a message is rendered from."""
+
+    seen: dict[str, Any]
+    least: bool = False
+
+
+def _events(found: Opened, wishes: Wishes) -> Iterator[_Facts]:
+    """Yield `event` and `data` to render with: those given, or made up for each type."""
     if wishes.event[0]:
-        yield _given_event(found, wishes.event)
+        yield _Facts(_given_event(found, wishes.event))
         return
     given = _object(wishes.data) if wishes.data[0] else None
     for name, lifecycle in _types(found, wishes.template):
-        schema = found.facts.events[name]["data"] if name in found.facts.events else {}
-        for data in [given] if given is not None else samples(schema):
-            yield {"event": _made_up(found, name, lifecycle), "data": data}
+        event = _made_up(found, name, lifecycle)
+        schema = found.facts.events[name]["data"] if name in found.facts.events else {"type": "object"}
+        usual = sample(schema) if given is None else given
+        yield _Facts({"event": event, "data": usual})
+        for least in samples(schema)[:1] if given is None else ():
+            if least != usual:
+                yield _Facts({"event": event, "data": least}, least=True)
 
 
 def _types(found: Opened, template: str) -> list[tuple[str, str]]:
@@ -125,21 +138,11 @@ def _types(found: Opened, template: str) -> list[tuple[str, str]]:
             for name in found.policy.event_types if "*" in rule.on else rule.on:
                 known = words.LIFECYCLES if found.policy.event_types[name].lifecycle else words.LIFECYCLES[:1]
                 types.setdefault(name, next((each for each in known if each in taken), known[0]))
-    return sorted(types.items()) or [("no rule uses it", "point")]
+    return sorted(types.items()) or [("several" if template == DIGEST else "no rule uses it", "point")]
 
 
 def _made_up(found: Opened, name: str, lifecycle: str) -> dict[str, Any]:
-    return {
-        "id": "4711",
-        "source": "preview",
-        "type": name,
-        "subject": "A-1",
-        "time": iso(_START),
-        "lifecycle": lifecycle,
-        "severity": "minor",
-        "sequence": 1,
-        "tenant": found.policy.tenant,
-    }
+    return {**sample_event(name, lifecycle, "minor"), "tenant": found.policy.tenant}
 
 
 def _given_event(found: Opened, file: tuple[str, bytes]) -> dict[str, Any]:
@@ -167,19 +170,34 @@ def _object(file: tuple[str, bytes]) -> dict[str, Any]:
     return value
 
 
-def _rendered(
-    found: Opened, templates: Templates, name: str, locale: str, channel: str, facts: Mapping[str, Any]
-) -> Shown:
-    shown = Shown(name, facts["event"]["type"], locale, channel)
-    attributes = {key: _ATTRIBUTES[str(kind)] for key, kind in found.facts.attributes.items()}
-    customer = {
-        "id": "a-customer",
-        "locale": locale,
-        "timezone": found.policy.defaults.timezone,
-        "attributes": attributes,
-    }
+def _rendered(found: Opened, templates: Templates, name: str, locale: str, channel: str, facts: _Facts) -> Shown:
+    shown = Shown(name, facts.seen["event"]["type"], facts.least, locale, channel)
+    zone = found.policy.defaults.timezone
+    attributes = {key: str(kind) for key, kind in found.facts.attributes.items()}
+    about = {"customer": sample_customer(attributes, locale, zone)}
     try:
-        content = templates.render(name, channel, locale, {**facts, "customer": customer})
+        if name == DIGEST:
+            content = templates.render_digest(channel, locale, _items(found, about), about)
+        else:
+            content = templates.render(name, channel, locale, {**facts.seen, **about})
     except RenderError as error:
         return msgspec.structs.replace(shown, why_not=str(error))
     return msgspec.structs.replace(shown, headline=content.headline, text=content.text)
+
+
+def _items(found: Opened, about: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return a message of each of the first templates that may get into a digest."""
+    names = dict.fromkeys(rule.template for rule in found.policy.rules if _may_be_digested(found.policy, rule))
+    items = []
+    for name in names:
+        for facts in _events(found, Wishes(name)):
+            if not facts.least:
+                items.append((name, {**facts.seen, **about}))
+                break
+    return items[:_DIGEST_ITEMS]
+
+
+def _may_be_digested(policy: Policy, rule: Rule) -> bool:
+    """Whether a customer can have the messages of a rule in his digest."""
+    required = rule.category in policy.categories and policy.categories[rule.category].required
+    return not rule.ignore and rule.message_class is not MessageClass.CRITICAL and not required

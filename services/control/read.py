@@ -180,7 +180,7 @@ async def evidence(log: Log, mails: Iterable[Mail], default_tenant: str = "") ->
 
 async def default_zone(log: Log, tenant: str) -> str:
     """Return the zone of customers who named none, by the policy in force; empty when there is none."""
-    bundles, activations = await _policy_records(log)
+    bundles, activations = await policy_records(log)
     in_force = [each.hash for each in activations if each.tenant == tenant]
     bundle = bundles.get((tenant, in_force[-1])) if in_force else None
     return compile_policy(Bundle.from_files(bundle.files)).defaults.timezone if bundle is not None else ""
@@ -188,12 +188,13 @@ async def default_zone(log: Log, tenant: str) -> str:
 
 async def _policies(log: Log) -> dict[str, Policy]:
     """Return all policies that were ever in force, by hash."""
-    bundles, activations = await _policy_records(log)
+    bundles, activations = await policy_records(log)
     active = {(each.tenant, each.hash) for each in activations}
     return {key[1]: compile_policy(Bundle.from_files(bundles[key].files)) for key in sorted(active & bundles.keys())}
 
 
-async def _policy_records(log: Log) -> tuple[dict[tuple[str, str], StoredBundle], list[Activation]]:
+async def policy_records(log: Log) -> tuple[dict[tuple[str, str], StoredBundle], list[Activation]]:
+    """Return the bundles by (tenant, hash) and the activations, in order of the log."""
     records = await log.records(log.topics.policies)
     found = list(readable(lambda record: parse(record.key or b"", record.value or b""), records))
     bundles = {(each.tenant, each.hash): each for each in found if isinstance(each, StoredBundle)}

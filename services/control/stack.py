@@ -23,6 +23,7 @@ from services.control.broker.cluster import Cluster
 from services.control.broker.settings import BrokerSettings
 from services.control.children import Child, Say
 from services.control.errors import ClarionError
+from services.control.place import Place
 from services.control.policies import Activated
 from services.control.settings import ControlSettings, child_environment
 
@@ -194,7 +195,7 @@ async def _prepared(bootstrap: str, options: Options, settings: ControlSettings,
     applied = await topics.apply(bootstrap, wanted)
     if applied.drift:
         raise ClarionError(f"the topics are not as they should be: {applied.drift[0]} (`clarion topics check`)")
-    activated = await policies.activate(bootstrap, wanted, options.policy, AUTHOR, WallClock().now())
+    activated = await policies.activate(Place(bootstrap, wanted, "", AUTHOR, WallClock().now()), options.policy)
     done(Progress("policy in force", perf_counter() - start, str(activated)))
     return activated
 

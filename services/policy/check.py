@@ -6,7 +6,7 @@ never match, messages that promise an end nobody tells or that expire unsent, an
 hears.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from services.policy.bundle import Bundle
@@ -27,13 +27,17 @@ _DAY_MINUTES: Final = 24 * 60
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
-def check(bundle: Bundle) -> Report:
-    """Find everything that is wrong with a policy, and everything that is probably not meant."""
+def check(bundle: Bundle, trial: Callable[[Examined], Iterable[Mistake]] | None = None) -> Report:
+    """Find everything that is wrong with a policy, and everything that is probably not meant.
+
+    `trial` tries what was examined and returns further mistakes: it needs a process, which is not for this library.
+    """
     if not bundle.files:  # another folder was meant: what all it lacks would only hide that
         return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
-    mistakes = sorted({*examined.mistakes, *mistakes_of_tests(examined)})
+    tried = trial(examined) if trial is not None else ()
+    mistakes = sorted({*examined.mistakes, *mistakes_of_tests(examined), *tried})
     return Report(tuple(mistakes), tuple(warnings))
 
 

@@ -16,12 +16,13 @@ class StoredBundle(Struct, frozen=True):
 
 
 class Activation(Struct, frozen=True):
-    """The policy that a tenant has; `time` in microseconds since 1970."""
+    """The policy that a tenant has; `time` in microseconds since 1970; `history` those before, the newest first."""
 
     tenant: str
     hash: str
     author: str
     time: int
+    history: tuple["Activation", ...] = ()
 
 
 def bundle_record(bundle: StoredBundle) -> tuple[bytes, bytes]:
@@ -37,6 +38,10 @@ def activation_record(activation: Activation) -> tuple[bytes, bytes]:
         policy_hash=activation.hash,
         author=activation.author,
         activate_time_us=activation.time,
+        history=[
+            control_pb2.PastActivation(policy_hash=past.hash, author=past.author, activate_time_us=past.time)
+            for past in activation.history
+        ],
     )
     return activation.tenant.encode(), message.SerializeToString(deterministic=True)
 
@@ -47,4 +52,7 @@ def parse(key: bytes, value: bytes) -> StoredBundle | Activation:
         bundle = control_pb2.PolicyBundle.FromString(value)
         return StoredBundle(bundle.tenant, bundle.policy_hash, dict(bundle.files))
     active = control_pb2.ActivePolicy.FromString(value)
-    return Activation(active.tenant, active.policy_hash, active.author, active.activate_time_us)
+    history = tuple(
+        Activation(active.tenant, past.policy_hash, past.author, past.activate_time_us) for past in active.history
+    )
+    return Activation(active.tenant, active.policy_hash, active.author, active.activate_time_us, history)

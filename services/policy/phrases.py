@@ -153,7 +153,7 @@ GERMAN: Final = Language(
     ),
     blame=(
         (
-            r"(?:haben Sie|Sie haben)(?: es)?(?: [\w{value}-]+){0,6} (?:versäumt|vergessen|unterlassen|verschuldet|verursacht)",
+            r"(?:haben Sie|Sie haben)(?: es)?(?: [\w{value}-]+){0,6} (?:versäumt|vergessen|unterlassen|verschuldet|verursacht)(?! ?\?)",
             "",
         ),
         (

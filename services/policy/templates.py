@@ -266,7 +266,9 @@ def _line(text: str) -> str:
 
 def _clean(text: str) -> str:
     # Control characters have no meaning in a message, but some in headers and terminals.
-    return "".join(character for character in text if character.isprintable() or character in _BLANKS).strip()
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable() or character in _BLANKS)
+    return text.strip()
 
 
 def _frozen(name: str, value: Any, depth: int = 0) -> Any:

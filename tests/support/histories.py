@@ -1,118 +1,200 @@
 """Invented histories of one customer for the properties of the decision core.
 
-`play` makes a policy and a customer and lets things happen to him: events, time, feedback, changed wishes, released
-holds. All choices come from the given Random, so a seed (or hypothesis) reproduces a history. The log keeps what
-went in and what came out of each step, in order; the properties judge it by their own, naive reckoning.
+`play` makes a policy and a customer and lets things happen to him: events, time, feedback, changed wishes, controls,
+rules that go, released holds, erasure. All choices come from the given Random, so a seed (or hypothesis) reproduces a
+history. The log keeps what went in and what came out of each step, in order; the properties judge it by their own,
+naive reckoning.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import msgpack
 from msgspec.structs import replace
 
+from services.router.decision.decide import decide
 from services.router.decision.model import (
-    DAY,
     HOUR,
     MINUTE,
-    Address,
     Admission,
-    Cap,
     Customer,
     Decision,
+    Digest,
+    DueInput,
+    EraseInput,
     Event,
+    EventInput,
     Feedback,
+    FeedbackInput,
     Hold,
-    Lifecycle,
-    MessageClass,
+    Identity,
+    Input,
+    LiftInput,
     Open,
     Outcome,
-    Over,
-    Per,
     Policy,
     Profile,
-    QuietPolicy,
-    QuietTimes,
+    Result,
     Rule,
     Subject,
-    Suppression,
-    Value,
-    Window,
+    Walk,
 )
-from tests.builders import (
-    CHANNELS,
-    NOON,
-    World,
-    category,
-    condition,
-    customer,
-    event_type,
-    every,
-    first,
-    policy,
-    profile,
-    rule,
-    wish,
-)
+from tests.support.invented import STARTS, a_control, a_policy, a_profile, an_event
 
-ZONES = ("UTC", "Asia/Tokyo", "America/Phoenix", "Asia/Kolkata")  # none changes its clock: quiet hours stay simple
-TYPES = ("outage", "order", "offer")
-WINDOWS = (30 * MINUTE, 2 * HOUR, DAY)
 GAPS = (0, 0, 1, *(MINUTE, 10 * MINUTE) * 3, 30 * MINUTE, HOUR, 2 * HOUR, 9 * HOUR)
-OUTCOMES = tuple(Feedback)
+KINDS = ("event",) * 12 + ("feedback",) * 4 + ("wish",) * 2 + ("control",) * 2 + ("lift", "policy", "erase")
+OUTCOMES = (Feedback.REJECTED, Feedback.REJECTED, Feedback.BOUNCED, *Feedback)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One input and what it led to; `failed` is the send that feedback was about, with its outcome."""
+    """One input, what it met and what it led to; `policy` has the controls in force, `before` the profile."""
 
     now: int
-    profile: Profile
-    decisions: tuple[Decision, ...]
-    event: Event | None = None
-    failed: tuple[Decision, str, Feedback, bool] | None = None
+    input: Input
+    policy: Policy
+    before: Customer
+    result: Result
+
+    @property
+    def profile(self) -> Profile | None:
+        return self.before.profile
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        return self.result.decisions
+
+    @property
+    def event(self) -> Event | None:
+        return self.input.event if isinstance(self.input, EventInput) else None
 
 
 @dataclass
 class History:
-    """A world and its log."""
+    """A policy, a customer, and the log of what happened to him."""
 
-    world: World
+    policy: Policy
+    customer: Customer
+    now: int
     log: list[Step] = field(default_factory=list)
+    seen: dict[tuple[str, str], Identity] = field(default_factory=dict)
+    events: int = 0
+    controls: int = 0
+    restarts: bool = False
 
     @property
     def decisions(self) -> list[Decision]:
         return [d for step in self.log for d in step.decisions]
 
+    @cached_property
+    def digests(self) -> dict[bytes, Digest]:
+        """Return the digests of the whole log by the id of their send."""
+        return {d.send_id: d for step in self.log for d in step.result.digests}
+
     def encoded(self) -> bytes:
-        """Return every decision as bytes, without the rules' functions."""
-        return msgpack.encode([replace(d, rule=None) for d in self.decisions])
+        """Return every decision and digest as bytes, without the rules' functions."""
+        digests = [[msgpack.encode(replace(i, rule=_bare(i.rule))) for i in d.items] for d in self.digests.values()]
+        return msgpack.encode([[replace(d, rule=None) for d in self.decisions], digests])
+
+    def give(self, input: Input) -> None:
+        """Let the core decide, and keep what came of it."""
+        if self.restarts:
+            self.customer = written_and_read(self.customer)
+        result = decide(input, self.policy, self.customer, self.now)
+        self.log.append(Step(self.now, input, self.policy, self.customer, result))
+        self.customer = result.customer
+
+    def later(self, duration: int, *, exactly: bool) -> None:
+        """Let time pass; holds that get due are decided at their time, or else all of them at the end."""
+        end = self.now + duration
+        while exactly and self.customer.holds and min(h.due for h in self.customer.holds) <= end:
+            self.now = max(self.now, min(h.due for h in self.customer.holds))
+            self.release()
+        self.now = end
+        self.release()
+
+    def release(self) -> None:
+        """Decide again what is due now."""
+        due = frozenset(h.decision_id for h in self.customer.holds if h.due <= self.now)
+        if due:
+            self.give(DueInput(due))
 
 
-def play(random: Random, steps: int = 40, *, gentle: bool = False, restarts: bool = False) -> History:
-    """Invent a history. A gentle one has no feedback, no opt-out and nothing that expires.
+def play(random: Random, steps: int = 14, *, gentle: bool = False, restarts: bool = False) -> History:
+    """Invent a history. A gentle one has no feedback, no opt-out and nothing that expires, stops or is forgotten.
 
     With restarts the customer is written and read again before every step, as a router that starts anew does.
     """
-    history = History(World(a_policy(random, gentle=gentle), customer(profile=a_profile(random, gentle=gentle))))
+    policy, now = a_policy(random, gentle=gentle), random.choice(STARTS)
+    known = a_profile(random, now, gentle=gentle) if gentle or random.random() < 0.98 else None
+    history = History(policy, Customer("northwind", "ana", known), now, restarts=restarts)
     for _ in range(steps):
-        if restarts:
-            history.world.customer = written_and_read(history.world.customer)
-        history.world.later(random.choice(GAPS))
-        _release(history)
-        kind = random.choice(("event",) * 6 + (() if gentle else ("feedback", "feedback", "wish")))
-        if kind == "event":
-            _publish(history, random, gentle=gentle)
-        elif kind == "feedback":
-            _report(history, random)
-        else:
-            history.world.customer = replace(history.world.customer, profile=a_profile(random, gentle=False))
-    while history.world.customer.holds:
-        history.world.now = max(history.world.now, min(h.due for h in history.world.customer.holds))
-        _release(history)
+        history.later(random.choice(GAPS), exactly=random.random() < 0.7)
+        _happen(history, random, "event" if gentle else random.choice(KINDS), gentle=gentle)
+    for _ in range(1_000):
+        if not history.customer.holds:
+            break
+        history.now = max(history.now, min(h.due for h in history.customer.holds))
+        history.release()
     return history
+
+
+def _happen(history: History, random: Random, kind: str, *, gentle: bool) -> None:
+    if kind == "event":
+        _publish(history, random, gentle=gentle)
+    elif kind == "feedback":
+        _report(history, random)
+    elif kind == "wish":
+        changed = a_profile(random, history.now)
+        history.customer = replace(history.customer, profile=changed)
+    elif kind == "control":
+        history.controls += 1
+        control = a_control(random, f"c{history.controls}", history.now)
+        history.policy = replace(history.policy, controls=(*history.policy.controls, control))
+    elif kind == "lift" and history.policy.controls:
+        lifted = random.choice(history.policy.controls)
+        kept = tuple(c for c in history.policy.controls if c != lifted)
+        history.policy = replace(history.policy, controls=kept)
+        history.give(LiftInput(frozenset({lifted.name})))
+    elif kind == "policy" and random.random() < 0.4:
+        history.policy = _without(history.policy, random.choice(history.policy.rules[:-1]))
+    elif kind == "erase" and random.random() < 0.4:
+        history.give(EraseInput())
+
+
+def _without(policy: Policy, gone: Rule) -> Policy:
+    if len(policy.rules) == 2:
+        return policy
+    return replace(
+        policy,
+        rules=tuple(r for r in policy.rules if r is not gone),
+        walks={t: Walk(tuple(r for r in walk.rules if r is not gone)) for t, walk in policy.walks.items()},
+        rules_by_name={n: r for n, r in policy.rules_by_name.items() if r is not gone},
+    )
+
+
+def _publish(history: History, random: Random, *, gentle: bool) -> None:
+    history.events += 1
+    event = an_event(random, history.events, history.now, gentle=gentle)
+    key = (event.source, event.id)
+    history.give(EventInput(event, history.seen.get(key), (0, history.events)))
+    identity = history.log[-1].result.identity
+    if identity is not None:
+        history.seen[key] = identity
+
+
+def _report(history: History, random: Random) -> None:
+    outcome, hard = random.choice(OUTCOMES), random.random() < 0.5
+    results = [s.result for s in history.log]
+    sends = [(d.decision_id, s, d.step) for r in results for d in r.decisions for s in d.sends if not s.digest]
+    digests = [d for r in results for d in r.digests]
+    made = [FeedbackInput(of, s.send_id, s.channel, step, outcome, hard) for of, s, step in sends[-6:]]
+    made += [FeedbackInput(d.decision_id, d.send_id, d.channel, 0, outcome, hard) for d in digests[-3:]]
+    if made:
+        history.give(random.choice(made))
 
 
 def written_and_read(customer: Customer) -> Customer:
@@ -130,128 +212,10 @@ def _copy(values: tuple[T, ...], kind: type[T]) -> list[T]:
     return [msgpack.decode(msgpack.encode(value), type=kind) for value in values]
 
 
-def _keep(history: History, decisions: tuple[Decision, ...], **more: Any) -> None:
-    world = history.world
-    known = world.customer.profile or profile()
-    history.log.append(Step(world.now, known, decisions, **more))
+def _bare(rule: Rule) -> Rule:
+    return Rule(rule.name, rule.place, rule.on)
 
 
-def _release(history: History) -> None:
-    if any(h.due <= history.world.now for h in history.world.customer.holds):
-        _keep(history, history.world.due().decisions)
-
-
-def _publish(history: History, random: Random, *, gentle: bool) -> None:
-    world, kind = history.world, random.choice(("outage", *TYPES))
-    changes: dict[str, Any] = {
-        "type": kind,
-        "subject": random.choice(("A", "B")),
-        "lifecycle": random.choice(tuple(Lifecycle)) if kind == "outage" else Lifecycle.POINT,
-        "data": {"at": random.randrange(2)},
-    }
-    if not gentle:
-        changes["time"] = world.now - random.choice((0, 0, 0, 0, HOUR, DAY))
-        changes["expiry"] = random.choice((*(None,) * 8, world.now + HOUR, world.now))
-        changes["sequence"] = random.choice((None, None, world.events, world.events - 3))
-        changes["id"] = f"e{random.choice((world.events, world.events, world.events, max(world.events - 2, 0)))}"
-    result = world.event(**changes)
-    _keep(history, result.decisions, event=next((d.event for d in result.decisions[-1:]), None))
-
-
-def _report(history: History, random: Random) -> None:
-    sent = [d for d in history.decisions if d.sends][-6:]
-    if not sent:
-        return
-    decision, outcome, hard = random.choice(sent), random.choice(OUTCOMES), random.random() < 0.5
-    channel = random.choice(decision.sends).channel
-    result = history.world.feedback(decision, outcome, channel=channel, hard=hard)
-    _keep(history, result.decisions, failed=(decision, channel, outcome, hard))
-
-
-def a_policy(random: Random, *, gentle: bool) -> Policy:
-    """Invent a policy: three kinds of events, some caps, perhaps quiet hours."""
-    lasting = 400 * DAY if gentle else random.choice((6 * HOUR, 3 * DAY, 3 * DAY))
-    rules = tuple(_rules(random, lasting))
-    quiet = None
-    if random.random() < 0.7:
-        channels = random.choice(((), (), ("sms",), ("sms", "email")))
-        over = random.choice((Over.HOLD, Over.DROP, Over.REROUTE))
-        quiet = QuietPolicy(_times(random), channels, over, random.choice((0, 10 * MINUTE)))
-    return policy(
-        *rules,
-        caps=tuple(a_cap(random, f"cap-{n}") for n in range(random.randrange(4))),
-        types=tuple(event_type(t, lifecycle=t == "outage") for t in TYPES),
-        categories=(category(required=random.random() < 0.3), category(name="order"), category(name="offer")),
-        defaults={"quiet_hours": quiet},
-    )
-
-
-def _rules(random: Random, lasting: int) -> list[Rule]:
-    fresh = condition(lambda s: s.previous is None or s.event.data["at"] != s.previous["at"])
-    rules = [
-        rule(name="outage-too", go_on=True, plan=_plan(random), expires_after=lasting),
-        rule(name="outage", material=fresh, plan=_plan(random), expires_after=lasting),
-        rule(name="order", on=("order",), category="order", plan=_plan(random), expires_after=lasting),
-        rule(name="offer", on=("offer",), category="offer", plan=_plan(random), expires_after=lasting),
-    ]
-    rules = [replace(r, message_class=random.choice(tuple(MessageClass)[:3])) for r in rules]
-    rules[3] = replace(rules[3], message_class=MessageClass.MARKETING)
-    return rules if random.random() < 0.5 else rules[1:]
-
-
-def _plan(random: Random) -> Any:
-    channels = random.sample(CHANNELS, random.randrange(1, 4))
-    return every(*channels) if random.random() < 0.3 else first(*channels, fixed=random.random() < 0.2)
-
-
-def a_cap(random: Random, name: str) -> Cap:
-    """Invent a cap."""
-    per = random.choice(tuple(Per))
-    channel = random.choice(("", "", "sms"))
-    overs = [Over.DROP, Over.DEFER] + ([Over.REROUTE] if channel or per is Per.CHANNEL else [])
-    limit = random.randrange(1, 5)
-    return Cap(
-        name,
-        per,
-        limit,
-        random.choice(WINDOWS),
-        random.choice(overs),
-        where_channel=channel,
-        where_category=random.choice(("", "", "outage")),
-        exempt=frozenset({MessageClass.CRITICAL}) if random.random() < 0.5 else frozenset(),
-        reserve=((MessageClass.TRANSACTIONAL, limit - 1),) if random.random() < 0.3 and limit > 1 else (),
-        max_hold=random.choice((HOUR, DAY)),
-    )
-
-
-def a_profile(random: Random, *, gentle: bool) -> Profile:
-    """Invent a customer; a gentle one can be reached and wants everything."""
-    plain = profile(
-        timezone=random.choice(ZONES),
-        channels=tuple(random.sample(CHANNELS, random.randrange(4))),
-        quiet_hours=_times(random) if random.random() < 0.3 else None,
-        consents=CHANNELS if gentle else tuple(c for c in CHANNELS if random.random() < 0.5),
-    )
-    if gentle:
-        return plain
-    wishes = tuple(
-        wish(random.choice((Value.INSTANT, Value.OFF)), random.choice(("", *TYPES)), random.choice(("", *CHANNELS)))
-        for _ in range(random.randrange(3))
-    )
-    return replace(
-        plain,
-        addresses=tuple(Address(c, c) for c in CHANNELS if random.random() < 0.8),
-        suppressed=tuple(Suppression(c, "STOP") for c in CHANNELS if random.random() < 0.15),
-        snoozed_until=NOON + random.choice((0, 0, 0, HOUR, DAY)),
-        preferences=wishes,
-    )
-
-
-def _times(random: Random) -> QuietTimes:
-    start = random.randrange(0, 1440, 30)
-    return QuietTimes(Window(start, (start + random.randrange(30, 900, 30)) % 1440))
-
-
-def sent(decisions: list[Decision]) -> list[Decision]:
+def sent(decisions: tuple[Decision, ...] | list[Decision]) -> list[Decision]:
     """Return the decisions that sent something."""
     return [d for d in decisions if d.outcome is Outcome.SEND]

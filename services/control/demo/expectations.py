@@ -24,11 +24,13 @@ Verdict = tuple[Outcome, Reason]
 SENT: Verdict = (Outcome.SEND, Reason.ALLOWED)
 CLOSED: Verdict = (Outcome.SEND, Reason.CLOSURE)
 WAITS: Verdict = (Outcome.HOLD, Reason.QUIET_HOURS)
+WAITS_FOR_MORE: Verdict = (Outcome.HOLD, Reason.DIGEST)
+ASKED_BEFORE: Verdict = (Outcome.SUPPRESSED, Reason.ONCE)
 HELD_OUT: Verdict = (Outcome.SUPPRESSED, Reason.HOLDOUT)
 FULL: Verdict = (Outcome.SUPPRESSED, Reason.CAP_REACHED)
 UNTOLD: Verdict = (Outcome.SUPPRESSED, Reason.NEVER_INFORMED)
 
-_CATEGORIES = {Kind.TERMS: "policy", Kind.OFFER: "offers", Kind.ORDER: "order"}
+_CATEGORIES = {Kind.TERMS: "policy", Kind.OFFER: "offers", Kind.REVIEW: "survey", Kind.ORDER: "order"}
 
 
 class _Customer(Struct):
@@ -93,6 +95,10 @@ def _verdict(happening: Happening, had: _Customer) -> Verdict:
         return Outcome.EXPIRED, Reason.EXPIRED
     if happening.kind in _CATEGORIES:
         return _ordinary(happening, had)
+    if happening.kind is Kind.USAGE:
+        return WAITS_FOR_MORE if happening.customer.email else (Outcome.SUPPRESSED, Reason.NO_ADDRESS)
+    if happening.kind is Kind.REVIEW_AGAIN:
+        return ASKED_BEFORE
     capped = SENT if had.mails < MAILS_A_DAY else FULL
     return {
         Kind.FLICKER_OPENED: (Outcome.NO_RULE, Reason.NO_RULE),

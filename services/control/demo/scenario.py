@@ -1,7 +1,8 @@
 """The day: which events come for whom, in which order, at which hour before now.
 
-New terms for everyone, an offer, errors in orders, a flicker that concerned nobody, a power cut with its life from
-first report to restoration; and what goes wrong in real life: events that come twice, too late, or broken.
+New terms for everyone, an offer, the month's usage, a survey, errors in orders, a flicker that concerned nobody, a
+power cut with its life from first report to restoration; and what goes wrong in real life: events that come twice, too
+late, or broken.
 Each event names one customer. Hours lie in the past such that nothing expires but what is meant to.
 """
 
@@ -19,6 +20,7 @@ from services.control.customers import (
     ON_FEEDER,
     ORDER_OFF,
     TENANT,
+    USAGE_MEASURED,
     DemoCustomer,
 )
 from services.router.decision.model import DAY, HOUR, MINUTE
@@ -38,6 +40,9 @@ class Kind(StrEnum):
 
     TERMS = "new terms"
     OFFER = "offer"
+    USAGE = "usage of a month"
+    REVIEW = "survey"
+    REVIEW_AGAIN = "survey again"
     ORDER = "order error"
     FLICKER_OPENED = "flicker"
     FLICKER_OVER = "flicker over"
@@ -69,6 +74,13 @@ def day(customers: Sequence[DemoCustomer], now: int) -> tuple[Happening, ...]:
     return (
         *(_terms(customer, now) for customer in by_role),
         *(_offer(customer, now) for customer in by_role),
+        *(_usage(customer, now) for customer in by_role if customer.role in USAGE_MEASURED),
+        *(_review(Kind.REVIEW, customer, now - 400 * MINUTE) for customer in by_role if customer.role in ORDER_OFF),
+        *(
+            _review(Kind.REVIEW_AGAIN, customer, now - 390 * MINUTE)
+            for customer in by_role
+            if customer.role in ORDER_OFF
+        ),
         *orders,
         *(Happening(each.kind, each.customer, each.line, again=True) for each in orders if _comes_twice(each, orders)),
         *_flicker(by_role, now),
@@ -96,6 +108,17 @@ def _terms(customer: DemoCustomer, now: int) -> Happening:
 def _offer(customer: DemoCustomer, now: int) -> Happening:
     data = {"name": "Solar roof", "saving": "180.00", "currency": "EUR", "valid_until": iso(now + 30 * DAY)[:10]}
     return _happening(Kind.OFFER, customer, f"offer-{customer.role:03}", "", now - 7 * HOUR, data)
+
+
+def _usage(customer: DemoCustomer, now: int) -> Happening:
+    data = {"until": iso(now - DAY)[:10], "kwh": 190 + customer.role, "cost": "65.40", "currency": "EUR"}
+    return _happening(Kind.USAGE, customer, f"usage-{customer.role:03}", "", now - 410 * MINUTE, data)
+
+
+def _review(kind: Kind, customer: DemoCustomer, time: int) -> Happening:
+    """Ask how we did in a power cut of yesterday."""
+    data = {"area": "Mitte", "ended_on": iso(time - DAY)[:10]}
+    return _happening(kind, customer, f"{kind.name.lower()}-{customer.role:03}", "", time, data)
 
 
 def _orders(by_role: Sequence[DemoCustomer], now: int) -> Iterator[Happening]:
@@ -176,10 +199,20 @@ def _incident(
     return Happening(kind, customer, {**found.line, **more, **({"sequence": sequence} if sequence else {})})
 
 
-_SOURCES = {Kind.TERMS: "crm", Kind.OFFER: "crm", Kind.ORDER: "oms"}
+_SOURCES = {
+    Kind.TERMS: "crm",
+    Kind.OFFER: "crm",
+    Kind.USAGE: "metering",
+    Kind.REVIEW: "care",
+    Kind.REVIEW_AGAIN: "care",
+    Kind.ORDER: "oms",
+}
 _TYPES = {
     Kind.TERMS: "com.northwind.policy.change",
     Kind.OFFER: "com.northwind.offer",
+    Kind.USAGE: "com.northwind.usage.month",
+    Kind.REVIEW: "com.northwind.outage.review",
+    Kind.REVIEW_AGAIN: "com.northwind.outage.review",
     Kind.ORDER: "com.northwind.order.error",
 }
 

@@ -84,6 +84,11 @@ def _paragraphs(counts: Counts, day: Day) -> list[str]:
             f" {offer[Reason.PREFERENCE_OFF]} never asked, {offer[Reason.NO_ADDRESS]} no address,"
             f" {offer[Reason.HOLDOUT]} in the control group"
         ),
+        "Usage of the month": f"{counts[Kind.USAGE][Reason.DIGEST]} wait for the next digest",
+        "Survey after a cut": (
+            f"{counts[Kind.REVIEW][Reason.ALLOWED]} asked, {counts[Kind.REVIEW_AGAIN][Reason.ONCE]} not asked again"
+            " within 30 days"
+        ),
         "Order errors": (
             f"{order[Reason.ALLOWED]} sent, {order[Reason.CAP_REACHED]} capped (email-a-day),"
             f" {order[Reason.QUIET_HOURS]} wait for the end of quiet time, {order[Reason.PREFERENCE_OFF]} opted out"

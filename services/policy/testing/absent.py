@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from services.policy.testing.timeline import Happens, Timeline, means
 from services.policy.testing.world import Happened, History, live
-from services.router.decision.model import Outcome, Policy, Reason, Scope, Truth
+from services.router.decision.model import Policy, Scope, Truth
 
 
 def why_not(timeline: Timeline, policy: Policy, reference: str, customer: str) -> tuple[str, History, Happened] | None:
@@ -36,13 +36,13 @@ def _is_about(happened: Happened, reference: str, customer: str) -> bool:
 
 
 def _audience(deed: Happens, happened: Happened, policy: Policy) -> str:
-    decision, event = happened.decision, deed.event
-    if decision.outcome is Outcome.SUPPRESSED and decision.reason is Reason.NOT_IN_AUDIENCE:
-        return ""
-    if event.select and deed.selector is not None and happened.profile is not None:
-        scope = Scope(event, happened.profile, None, decision.time)
-        if deed.selector.evaluate(scope) is not Truth.TRUE:
-            return f"the event's audience is {event.select} ({deed.selector.show(scope)})"
+    event, profile = deed.event, happened.profile
     if event.customers:
         return f"the event is for {', '.join(event.customers)}"
-    return "" if happened.profile is not None else f"nothing is known of this customer at {policy.tenant}"
+    if profile is None:
+        return "" if happened.decision.customer == "" else f"nothing is known of this customer at {policy.tenant}"
+    if event.select and deed.selector is not None:
+        scope = Scope(event, profile, None, happened.decision.time)
+        if deed.selector.evaluate(scope) is not Truth.TRUE:
+            return f"the event's audience is {event.select} ({deed.selector.show(scope)})"
+    return ""

@@ -72,6 +72,8 @@ class Reader:
         self._start = start
         self._events: list[Event] = []
         self._people: set[str] = set()
+        # An entry that could not be read may be the one that others speak of.
+        self._whole = True
 
     def timeline(self) -> Timeline | None:
         """Read the whole file."""
@@ -86,6 +88,7 @@ class Reader:
         written = [
             entry for index in range(len(file.timeline)) if (entry := self._fit(shapes.Entry, "timeline", index))
         ]
+        self._whole = len(written) == len(file.timeline)
         entries = self._entries(written)
         expected = [self._expectation(*found) for index in range(len(file.expect)) if (found := self._expected(index))]
         return Timeline(self._document.path, file.start, file.customers, tuple(entries), tuple(expected))
@@ -138,8 +141,11 @@ class Reader:
         self.mistakes += found
         return fits
 
+    def _about_customer(self, keys: Keys, name: str) -> None:
+        self._known(keys, "customer", name, sorted(self._people) if self._whole else None)
+
     def _about_event(self, keys: Keys, reference: str) -> None:
-        if not any(means(reference, event) for event in self._events):
+        if self._whole and not any(means(reference, event) for event in self._events):
             known = [name for event in self._events for name in (event.id, f"{event.source}/{event.id}")]
             self._at(keys, f"no event {reference[:60]!r} is in the timeline", nearest(reference, known))
 
@@ -230,11 +236,11 @@ class Reader:
         if not isinstance(customer, str) or not customer:
             self._at(keys, "'customer' is missing" if customer is None else "'customer' must be text", at_key=True)
             return None
-        self._known([*keys, "customer"], "customer", customer, sorted(self._people))
+        self._about_customer([*keys, "customer"], customer)
         return Changes(customer, patch) if self._profile(keys, patch) else None
 
     def _finding(self, keys: Keys, written: shapes.Finding) -> Deed:
-        self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
+        self._about_customer([*keys, "customer"], written.customer)
         self._about_event([*keys, "of"], written.of)
         if written.rule is not None:
             self._known([*keys, "rule"], "rule", written.rule, self._names.rules)
@@ -270,7 +276,7 @@ class Reader:
         return Steers(control)
 
     def _erasure(self, keys: Keys, written: shapes.Erase) -> Deed:
-        self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
+        self._about_customer([*keys, "customer"], written.customer)
         return Erases(written.customer)
 
     def _lifted_after(self, entries: Sequence[tuple[Entry, Keys]]) -> None:
@@ -300,7 +306,7 @@ class Reader:
 
     def _expectation(self, keys: Keys, written: shapes.Expectation) -> Expectation:
         if written.customer is not None:
-            self._known([*keys, "customer"], "customer", written.customer, sorted(self._people))
+            self._about_customer([*keys, "customer"], written.customer)
         if written.event is not None:
             self._about_event([*keys, "event"], written.event)
         if written.rule is not None:

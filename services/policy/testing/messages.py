@@ -26,7 +26,8 @@ class Messages:
         locale = decision.locale or self._defaults.locale
         flush = next((each for each in happened.digests if each.send_id == send.send_id), None)
         if flush is not None:
-            raise RenderError("the text of a digest can't be compared yet")
+            items = [(item.rule.template, {**event_facts(item.event), **about}) for item in flush.items]
+            return self._templates.render_digest(channel, locale, items, about)
         return self._templates.render(decision.rule.template, channel, locale, {**event_facts(decision.event), **about})
 
     def _customer(self, decision: Decision, profile: Profile | None) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ from services.control.customers import (
     MANY_ORDERS,
     NO_ADDRESS,
     ON_FEEDER,
+    ORDER_OFF,
+    USAGE_MEASURED,
     DemoCustomer,
     customers,
 )
@@ -115,12 +117,14 @@ def test_the_door_refuses_the_malformed_event(policy: Policy) -> None:
 def test_a_day_has_every_case_the_demo_tells_of() -> None:
     people = customers(NOON)
     happenings = day(people, NOON)
-    assert len(happenings) == 1_166
+    assert len(happenings) == 1_190
     came = Counter(verdict for _, verdict in expectations.judged(happenings))
     assert came[expectations.FULL] == len(MANY_ORDERS)
     assert came[expectations.CLOSED] == len(ON_FEEDER)
     assert 0 < came[expectations.HELD_OUT] < COUNT // 4
     assert came[expectations.WAITS] > len(AT_NIGHT)
+    assert came[expectations.WAITS_FOR_MORE] == len(USAGE_MEASURED)
+    assert came[expectations.ASKED_BEFORE] == len(ORDER_OFF)
     assert came[Outcome.DUPLICATE, Reason.DUPLICATE] == 3
     assert came[Outcome.EXPIRED, Reason.EXPIRED] == 1
     assert {happening.kind for happening in happenings} == set(Kind)

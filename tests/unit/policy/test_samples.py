@@ -114,7 +114,7 @@ def test_samples_of_the_example_fit_and_are_small() -> None:
     found = draft(read_folder(EXAMPLE))
     for placed in found.events:
         made = samples(placed.event.data)
-        assert len(made) >= 2
+        assert made
         assert all(len(str(each)) < 65_536 for each in made)
 
 
@@ -133,7 +133,9 @@ def test_a_sample_is_no_larger_than_an_event(text: dict[str, Any]) -> None:
     "field",
     [
         {"type": "array", "minItems": 1_000_000_000},
+        {"type": "array", "minItems": 1e300},
         {"type": "array", "minItems": 500, "items": {"type": "array", "minItems": 500}},
+        {"type": "array", "minItems": 500, "items": {"type": "array", "minItems": 500, "items": {"type": "integer"}}},
         {"type": "array", "minItems": 500, "items": {"type": "string", "minLength": 500}},
         {"type": "string", "minLength": 1_000_000_000},
     ],

@@ -193,8 +193,45 @@ class ActivePolicy(_message.Message):
     POLICY_HASH_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     ACTIVATE_TIME_US_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose."""
+    policy_hash: _builtins.str
+    """Content hash."""
+    author: _builtins.str
+    """Who activated it."""
+    activate_time_us: _builtins.int
+    """When, microseconds since 1970."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastActivation]:
+        """The activations before this one, the newest first; the topic is compacted, so the record remembers them."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        policy_hash: _builtins.str = ...,
+        author: _builtins.str = ...,
+        activate_time_us: _builtins.int = ...,
+        history: _abc.Iterable[Global___PastActivation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time_us", b"activate_time_us", "author", b"author", "history", b"history", "policy_hash", b"policy_hash", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivePolicy: _TypeAlias = ActivePolicy  # noqa: Y015
+
+@_typing.final
+class PastActivation(_message.Message):
+    """A policy that was in force before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_HASH_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    ACTIVATE_TIME_US_FIELD_NUMBER: _builtins.int
     policy_hash: _builtins.str
     """Content hash."""
     author: _builtins.str
@@ -204,18 +241,17 @@ class ActivePolicy(_message.Message):
     def __init__(
         self,
         *,
-        tenant: _builtins.str = ...,
         policy_hash: _builtins.str = ...,
         author: _builtins.str = ...,
         activate_time_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time_us", b"activate_time_us", "author", b"author", "policy_hash", b"policy_hash", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time_us", b"activate_time_us", "author", b"author", "policy_hash", b"policy_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ActivePolicy: _TypeAlias = ActivePolicy  # noqa: Y015
+Global___PastActivation: _TypeAlias = PastActivation  # noqa: Y015
 
 @_typing.final
 class DeadLetter(_message.Message):

@@ -136,7 +136,37 @@ expect:
 """
 
 
+DIGEST = {
+    "templates/digest/en.yaml": """\
+headline: "{{ items | length }} messages"
+what: "{% for item in items %}{{ item.headline }} {% endfor %}"
+"""
+}
+
+
 def policy(tests: Mapping[str, str] | None = None, **changes: str) -> Bundle:
     """Return the policy with test files (by name, without folder and ending) and files replaced (by their path)."""
     named = {f"tests/{name}.yaml": text for name, text in (tests or {}).items()}
     return Bundle({path: text.encode() for path, text in {**FILES, **changes, **named}.items()})
+
+
+PEOPLE = """\
+  ana:
+    addresses: {sms: "+4915112345678", email: ana@example.org}
+    attributes: {feeder: F-17}
+  ben:
+    addresses: {email: ben@example.org}
+    attributes: {feeder: F-12}
+"""
+ORDER = "type: com.northwind.order, data: {order: A}"
+OUTAGE = (
+    "type: com.northwind.outage, subject: INC-7, data: {area: Mitte, feeder: F-17, customers_affected: 120},"
+    " audience: {everyone: true}"
+)
+
+
+def written(entries: str, expected: str = "- {count: 0}", people: str = PEOPLE, start: str = "09:00") -> str:
+    """Return a test file of a winter's day; entries and expectations are lines of YAML."""
+    lines = "\n".join(f"  {line}" for line in entries.strip().splitlines())
+    wanted = "\n".join(f"  {line}" for line in expected.strip().splitlines())
+    return f"start: 2026-01-15T{start}:00+01:00\ncustomers:\n{people}timeline:\n{lines}\nexpect:\n{wanted}\n"
