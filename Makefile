@@ -86,6 +86,7 @@ bench: bench-decision ## figures, each beside its baseline
 
 bench-state: setup ## figures of the router's state: restore, cost and memory by number of customers
 	@$(BIN)/python -m bench.state
+
 bench-decision: setup ## what one decision costs, without Kafka; check and tests of large policies
 	@$(BIN)/python -m bench.decision
 
