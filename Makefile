@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench clean
+.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench bench-decision bench-state mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,8 +81,17 @@ unit: setup ## the pure parts: behaviours, properties, contracts
 integration: setup ## real Kafka, real processes, kill -9
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/integration tests/e2e
 
-bench: setup ## figures, each beside its baseline
+bench: bench-decision ## figures, each beside its baseline
 	@$(BIN)/python -m bench.router
+
+bench-state: setup ## figures of the router's state: restore, cost and memory by number of customers
+	@$(BIN)/python -m bench.state
+
+bench-decision: setup ## what one decision costs, without Kafka; check and tests of large policies
+	@$(BIN)/python -m bench.decision
+
+mutants: setup ## whether the tests of the decision core notice mistakes in it
+	@$(BIN)/python -m bench.mutants.run --workers $(WORKERS)
 
 clean: ## remove what was built here (not the downloads, not the data of `clarion up`)
 	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import httpx2
 from msgspec import Struct
@@ -41,10 +41,10 @@ def profiles(customers: int) -> list[Message]:
     return found
 
 
-def events(round_number: int, count: int, customers: int) -> list[Message]:
+def events(round_number: int, count: int, customers: Sequence[str]) -> list[Message]:
     found = []
     for number in range(count):
-        customer = f"c{number % customers}"
+        customer = customers[number % len(customers)]
         event_id = f"r{round_number}-{number}"
         data = {"order": event_id, "problem": "delayed", "fixed_by": "2030-01-01T00:00:00Z", "amount": "12.50"}
         headers = {
@@ -106,7 +106,7 @@ async def run(options: argparse.Namespace) -> None:
             await until_ready(port)
             rounds = []
             for number in range(options.rounds + 1):
-                load = events(number, options.events, options.customers)
+                load = events(number, options.events, [f"c{customer}" for customer in range(options.customers)])
                 copied = await measure(on, copier.pid, source, target, load)
                 decided = await measure(on, router.pid, on.topics.events, on.topics.decisions, load)
                 rounds.append((copied, decided))

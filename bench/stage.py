@@ -93,13 +93,16 @@ class Stage:
             await consumer.stop()
 
     async def activate_policy(self) -> None:
-        bundle = read_folder(POLICY)
-        now = WallClock().now()
-        records = [
-            bundle_record(StoredBundle(TENANT, bundle.hash, bundle.files)),
-            activation_record(Activation(TENANT, bundle.hash, "bench", now)),
-        ]
-        await self.write(self.topics.policies, [(key, value, []) for key, value in records])
+        await self.write(self.topics.policies, [(key, value, []) for key, value in active_policy()])
+
+
+def active_policy() -> list[tuple[bytes, bytes]]:
+    """Return the records that put the example policy in force."""
+    bundle = read_folder(POLICY)
+    return [
+        bundle_record(StoredBundle(TENANT, bundle.hash, bundle.files)),
+        activation_record(Activation(TENANT, bundle.hash, "bench", WallClock().now())),
+    ]
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ from services.router.decision.model import (
     Severity,
     Truth,
     Value,
+    Walk,
     Window,
 )
 
@@ -186,7 +187,7 @@ def policy(
         locks=(),
         event_types=names,
         rules=given,
-        rules_by_type={name: tuple(r for r in given if name in r.on or "*" in r.on) for name in names},
+        walks={name: Walk(tuple(r for r in given if name in r.on or "*" in r.on)) for name in names},
         rules_by_name={r.name: r for r in given if not r.ignore},
         memory=max([0, *(c.window for c in caps), *(r.once_window for r in given)]),
     )

@@ -149,3 +149,14 @@ async def partition_numbers(bootstrap: str, topic: str) -> tuple[int, ...]:
     if found["error_code"] or not numbers:
         raise UnknownTopicOrPartitionError(topic)
     return numbers
+
+
+async def log_identity(bootstrap: str, topic: str) -> tuple[str, int]:
+    """Ask Kafka for the id of its cluster and how many partitions a topic has."""
+    admin = AIOKafkaAdminClient(**client_settings(bootstrap, "clarion-admin"))
+    await admin.start()
+    try:
+        cluster = (await admin.describe_cluster()).get("cluster_id") or ""
+    finally:
+        await admin.close()
+    return cluster, len(await partition_numbers(bootstrap, topic))

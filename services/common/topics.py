@@ -17,6 +17,8 @@ MAX_MESSAGE_BYTES = 1_048_576
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+# How long a compacted topic keeps its tombstones; bounds how old a local store may be.
+TOMBSTONES_KEPT_MS = 7 * _DAY_MS
 
 
 class Topic(Struct, frozen=True):
@@ -139,10 +141,9 @@ class Topics(Struct, frozen=True):
 
     def _compacted(self) -> dict[str, str]:
         # Small segments and a lag bound: what was erased is gone within a day, and a restore reads little waste.
-        # delete.retention.ms bounds how old a local store may be (it would miss tombstones that are gone already).
         return {
             "cleanup.policy": "compact",
-            "delete.retention.ms": str(7 * _DAY_MS),
+            "delete.retention.ms": str(TOMBSTONES_KEPT_MS),
             "max.compaction.lag.ms": str(_DAY_MS),
             "min.cleanable.dirty.ratio": "0.1",
             "segment.bytes": str(128 * 1_048_576),

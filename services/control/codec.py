@@ -162,7 +162,7 @@ def _verdict(wire: decision_pb2.ChannelVerdict) -> Verdict:
 
 def _rule_tried(wire: decision_pb2.RuleTried) -> RuleTried:
     truth = Truth.TRUE if wire.matched else Truth.ABSENT if wire.absent_field else Truth.FALSE
-    return RuleTried(rule=wire.rule, place=wire.place, truth=truth, why=wire.why)
+    return RuleTried(rule=wire.rule, place=wire.place, truth=truth, why=wire.why, others=wire.others)
 
 
 def _cap_finding(wire: decision_pb2.CapFinding) -> CapFinding:

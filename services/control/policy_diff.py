@@ -194,7 +194,7 @@ def _decisions(document: Document, a: Opened, b: Opened, names: tuple[Names, Nam
     for key in sorted(before.keys() | after.keys()):
         for old, new in zip_longest(before.get(key, ()), after.get(key, ())):
             at = (old or new).time
-            if old is None or new is None or old.time != new.time or _ended(old) != _ended(new):
+            if old is None or new is None or _when(old) != _when(new) or _ended(old) != _ended(new):
                 when = offset(at, start)
                 yield Moved(document.path, *key, when, iso(at), _end(old, at, start), _end(new, at, start))
 
@@ -211,6 +211,10 @@ def _lived(document: Document, policy: Policy, names: Names) -> tuple[dict[tuple
             key = (decision.customer, f"{event.source}/{event.id}", decision.rule_name)
             found.setdefault(key, []).append(decision)
     return found, timeline.start
+
+
+def _when(decision: Decision) -> tuple[int, int]:
+    return decision.time, decision.due
 
 
 def _ended(decision: Decision) -> str:

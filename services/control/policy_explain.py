@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from services.control import explain
 from services.control.errors import ClarionError
-from services.control.policies import read_checked
+from services.control.policy_facts import opened
 from services.control.policy_story import finding, record, tell
-from services.policy.compile import examine
 from services.policy.documents import Document, read
 from services.policy.mistakes import Mistake
 from services.policy.templates import RenderError
@@ -56,13 +55,10 @@ class Answer(Struct, frozen=True):
 
 def answer(folder: Path, event: tuple[str, bytes], customer: tuple[str, bytes], at: str, now: int) -> Answer:
     """Decide; files are (name, content), `at` an instant or "": the event's time, else `now`. Raises ClarionError."""
-    bundle = read_checked(folder)
-    examined = examine(bundle)
-    policy = examined.policy
-    if policy is None:
-        raise AssertionError("a checked policy compiles")
+    found = opened(folder)
+    policy = found.policy
     happens, person = read(*event), read(*customer)
-    timeline, mistakes = scene(happens, person, names_of(examined), _when(at, happens, now))
+    timeline, mistakes = scene(happens, person, names_of(found.examined), _when(at, happens, now))
     if timeline is None:
         raise ClarionError(_lines(mistakes))
     history = live(timeline, policy)
@@ -72,7 +68,7 @@ def answer(folder: Path, event: tuple[str, bytes], customer: tuple[str, bytes], 
     note, about = "", next((each for each in history.happened if each.decision.customer), None)
     if about is None:
         history, about, note = _absent(timeline, policy, history)
-    shown = tuple(_messages(history, Messages(templates_of(bundle), policy.defaults)))
+    shown = tuple(_messages(history, Messages(templates_of(found.bundle), policy.defaults)))
     return Answer(policy, timeline, history, about, note, shown)
 
 

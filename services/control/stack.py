@@ -14,6 +14,7 @@ import httpx2
 from msgspec import Struct
 
 from services.common.clock import WallClock
+from services.common.settings import StateSettings
 from services.common.topics import Topics
 from services.control import policies, topics
 from services.control.addresses import HOST, Addresses, Ports, configured_ports, ports_now_free, refuse_busy
@@ -216,8 +217,12 @@ def _environment(
         "CLARION_LOG_FORMAT": "plain",
         "PYTHONUNBUFFERED": "1",
     }
-    if not options.ephemeral:
+    if options.ephemeral:
+        changes["CLARION_STATE_STORE"] = "memory"
+    else:
         changes["CLARION_SANDBOX_DATA"] = str(BrokerSettings().data_dir / "sandbox")
+        if "state_dir" not in StateSettings().model_fields_set:
+            changes["CLARION_STATE_DIR"] = str(BrokerSettings().data_dir / "state")
     return child_environment(changes)
 
 

@@ -216,14 +216,18 @@ def _walk(decision: DecisionRecord) -> list[str]:
     """Tell which rule was applied and why those before it were not."""
     before = [tried for tried in decision.rules_tried if tried.rule != decision.rule]
     policy = f"policy {decision.policy_hash[:6]}" if decision.policy_hash else "no policy"
+    total = sum(tried.others or 1 for tried in before)
     lines = []
     if decision.rule:
-        count = f"; before it {_rules(len(before))} tried" if before else ""
+        count = f"; before it {_rules(total)} tried" if before else ""
         place = f"{decision.rule_place}, " if decision.rule_place else ""
         lines.append(f"  rule {decision.rule} ({place}{policy}): its condition held{count}")
     elif before:
-        lines.append(f"  no rule was applied ({policy}); {_rules(len(before))} tried")
+        lines.append(f"  no rule was applied ({policy}); {_rules(total)} tried")
     for tried in before:
+        if tried.others:
+            lines.append(f"    not {tried.others} more: {tried.why}")
+            continue
         absent = " (a field it reads is absent)" if tried.truth is Truth.ABSENT else ""
         why = tried.why or ("its condition held" if tried.truth is Truth.TRUE else "its condition did not hold")
         lines.append(f"    not {tried.rule} ({tried.place}): {why}{absent}")

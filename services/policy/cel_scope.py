@@ -8,9 +8,11 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.policy.schemas import Field, Kind, instant
-from services.router.decision.model import SECOND, Event, Profile, Scope
+from services.router.decision.model import SECOND, Event, Lifecycle, Profile, Scope, Severity
 
 _SHOWN_LENGTH: Final = 60
+_LIFECYCLES: Final = {lifecycle: lifecycle.name.lower() for lifecycle in Lifecycle}
+_SEVERITIES: Final = {severity: severity.name.lower() for severity in Severity}
 # A number that CEL does not take: the name that holds it is an error wherever it is used.
 _REFUSED: Final = 1 << 64
 _ATTRIBUTES: Final = ("customer", "attributes")
@@ -49,14 +51,28 @@ def gatherer(paths: Sequence[tuple[str, ...]], types: Mapping[str, Field], longe
     return gather
 
 
-def shower(paths: Sequence[tuple[str, ...]], gather: Gather) -> Callable[[Scope], str]:
-    """Return a function that gives the values of a scope that the paths read, for people."""
+def shower(paths: Sequence[tuple[str, ...]], types: Mapping[str, Field], longest: int) -> Callable[[Scope], str]:
+    """Return a function that gives the values of a scope that the paths read, for people; types as `narrowed`."""
+    readers = [(f"{'.'.join(path)} is ", _reader(path, types, longest)) for path in paths]
 
     def show(scope: Scope) -> str:
-        values = gather(scope)
-        return ", ".join(f"{'.'.join(path)} is {_shown(_at(values, path))}" for path in paths)
+        return ", ".join([f"{said}{_shown(read(scope))}" for said, read in readers])
 
     return show
+
+
+def _reader(path: tuple[str, ...], types: Mapping[str, Field], longest: int) -> Callable[[Scope], Any]:
+    """Return a function that reads what one path means; what most rules ask, without making maps first."""
+    match path:
+        case ("event", name):
+            value = _EVENT_VALUES[name]
+            return lambda scope: value(scope.event)
+        case ("data", name):
+            field = types["data"].child(name)
+            return lambda scope: _value(field, scope.event.data.get(name), longest)
+        case _:
+            gather = gatherer([path], types, longest)
+            return lambda scope: _at(gather(scope), path)
 
 
 def _at(values: Any, path: Sequence[str]) -> Any:
@@ -160,9 +176,9 @@ _EVENT_VALUES: Final[Mapping[str, Callable[[Event], Any]]] = {
     "type": lambda event: event.type,
     "subject": lambda event: event.subject,
     "time": lambda event: _moment(event.time),
-    "lifecycle": lambda event: event.lifecycle.name.lower(),
+    "lifecycle": lambda event: _LIFECYCLES[event.lifecycle],
     "sequence": lambda event: event.sequence,
-    "severity": lambda event: event.severity.name.lower(),
+    "severity": lambda event: _SEVERITIES[event.severity],
     "tenant": lambda event: event.tenant,
 }
 

@@ -129,7 +129,10 @@ class Tree:
         ).SerializeToString(deterministic=True)
 
 
-def path(node: Any) -> tuple[str, ...]:
+Path = tuple[str, ...]
+
+
+def path(node: Any) -> Path:
     """Return the path of names that a node is (`event.lifecycle`), or ()."""
     if node.HasField("ident"):
         return (node.ident.name,)

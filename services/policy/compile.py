@@ -5,7 +5,7 @@ policy only if nothing at all is wrong; `examine` goes as far as it can and gath
 only where the file that defines them could be read, so that one mistake does not make ten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct, field
@@ -18,11 +18,12 @@ from services.policy.compiling.defaults import defaults
 from services.policy.compiling.notes import Notes
 from services.policy.compiling.rules import Rules
 from services.policy.compiling.types import Types, types
+from services.policy.compiling.walks import walk
 from services.policy.draft import Draft, draft
 from services.policy.expressions import Compiled
 from services.policy.mistakes import Mistake, PolicyError
 from services.policy.template_lint import DIGEST, lint
-from services.router.decision.model import Cap, Category, Lock, Policy, Rule
+from services.router.decision.model import Cap, Category, Lock, Policy, Rule, Walk
 
 __all__ = ["Examined", "PolicyError", "compile_policy", "examine"]
 
@@ -55,12 +56,17 @@ def examine(bundle: Bundle) -> Examined:
     mistakes = sorted({*found.mistakes, *notes.mistakes, *lint(found, known.data)})
     examined = Examined(found, mistakes, conditions=compiler.conditions)
     if not mistakes:
-        examined.policy = _policy(found, bundle.hash, known, rules, caps)
+        examined.policy = _policy(found, bundle.hash, known, rules, caps, compiler.conditions)
     return examined
 
 
 def _policy(
-    found: Draft, policy_hash: str, known: Types, rules: tuple[Rule, ...], caps: tuple[Cap, ...]
+    found: Draft,
+    policy_hash: str,
+    known: Types,
+    rules: tuple[Rule, ...],
+    caps: tuple[Cap, ...],
+    conditions: Mapping[str, Compiled],
 ) -> Policy | None:
     if found.tenant is None or found.categories is None:
         return None
@@ -78,11 +84,17 @@ def _policy(
         locks=tuple(Lock(lock.category, lock.channel, lock.reason) for lock in found.tenant.locks),
         event_types=MappingProxyType(known.events),
         rules=rules,
-        rules_by_type=MappingProxyType(_by_type(rules, known.events)),
+        walks=MappingProxyType(_walks(rules, known, conditions)),
         rules_by_name=MappingProxyType({rule.name: rule for rule in rules if not rule.ignore}),
         digests=DIGEST in found.template_names,
         memory=max([0, *(cap.window for cap in caps), *(rule.once_window for rule in rules)]),
     )
+
+
+def _walks(rules: Sequence[Rule], known: Types, conditions: Mapping[str, Compiled]) -> dict[str, Walk]:
+    """Return how the rules of each type are walked."""
+    demanded = {name: compiled.demands for name, compiled in conditions.items()}
+    return {name: walk(own, demanded, known.data[name]) for name, own in _by_type(rules, known.events).items()}
 
 
 def _by_type(rules: Sequence[Rule], names: Iterable[str]) -> dict[str, tuple[Rule, ...]]:

@@ -16,6 +16,7 @@ from cel_expr_python import cel
 from msgspec import Struct
 
 from services.policy import words
+from services.policy.cel_demands import Demands, demands
 from services.policy.cel_python import Translation, translate
 from services.policy.cel_scope import Gather, gatherer, narrowed, shower
 from services.policy.cel_tree import Tree, compared, possible
@@ -71,7 +72,7 @@ class ExpressionError(ValueError):
 
 
 class Compiled(Struct, frozen=True):
-    """A condition and what is known of it: the paths it reads and the lifecycles for which it may hold.
+    """A condition and what is known of it: the paths it reads, the lifecycles for which it may hold, its demands.
 
     `translated`: it runs as Python; `by_library` gives the same truth by the CEL library.
     """
@@ -79,6 +80,7 @@ class Compiled(Struct, frozen=True):
     condition: Condition
     paths: tuple[tuple[str, ...], ...]
     lifecycles: frozenset[str]
+    demands: Demands
     translated: bool
     by_library: Callable[[Scope], Truth]
 
@@ -145,8 +147,9 @@ class Language:
         lifecycles = possible(checked.tree.root, ("event", "lifecycle"), frozenset(words.LIFECYCLES))
         translation = _translated(checked, text=False)
         evaluate = translation.function(by_library) if translation else by_library
-        condition = Condition(source, evaluate, shower(paths, checked.gather))
-        return Compiled(condition, paths, lifecycles, translation is not None, by_library)
+        condition = Condition(source, evaluate, shower(paths, checked.types, checked.longest))
+        demanded = demands(checked.tree.root)
+        return Compiled(condition, paths, lifecycles, demanded, translation is not None, by_library)
 
     def compile_key(self, source: str, names: Sequence[str]) -> CompiledKey:
         """Compile an expression that gives a text from these names; raise ExpressionError."""

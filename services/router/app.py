@@ -7,11 +7,13 @@ from services.common.health import serve_health
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Batch, Committer, Handler, Input, Plan, Store
 from services.common.processor.processor import Processor
+from services.common.processor.stores import configured_stores
 from services.common.tables import Table
 from services.common.topics import Topics
 from services.policy.registry import Registry
 from services.router import metrics
 from services.router.deciding import Pass
+from services.router.indexes import INDEX
 from services.router.settings import RouterSettings
 from services.router.state import State
 
@@ -37,7 +39,8 @@ class Deciding:
         """Decide a batch and commit it."""
         work = Pass(batch, self._partition, self._topics, self._registry, self._state, self._tenant)
         work.decide_all()
-        await self._committer.commit(work.outputs, self._state.take_changes(), batch)
+        await self._committer.commit(work.outputs, self._state.changes(), batch)
+        self._state.committed()
         self._count(self._state.holds)
 
     def next_due(self) -> int | None:
@@ -66,13 +69,16 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
         group=f"{settings.topic_prefix}clarion-router",
         inputs=(Input(topics.changes, to_the_end=True), Input(topics.feedback, to_the_end=True), Input(topics.events)),
         changelog=topics.state,
+        stores=configured_stores(settings),
+        index=INDEX,
     )
 
     async def make_handler(partition: int, store: Store, committer: Committer) -> Handler:
         # Without any policy nothing can be decided: events wait in their topic until there is one.
         while not registry.tenants():  # noqa: ASYNC110  # the registry is pure and knows no events
             await asyncio.sleep(POLICY_SECONDS)
-        return Deciding(partition, State(store.items()), committer, topics, registry, settings.tenant)
+        state = State(store, settings.router_cached_customers)
+        return Deciding(partition, state, committer, topics, registry, settings.tenant)
 
     processor = Processor(
         plan,

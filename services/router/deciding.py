@@ -11,6 +11,7 @@ import structlog
 
 from services.common.dead_letters import dead_letter, short_key
 from services.common.partitions import partition_of
+from services.common.processor.errors import BrokenStoreError
 from services.common.processor.ports import MAX_RECORD_BYTES, Batch, Record, Write
 from services.common.topics import Topics
 from services.policy.changes import changed, erased
@@ -33,13 +34,14 @@ from services.router.decision.model import (
     Reason,
     Result,
 )
+from services.router.indexes import CustomerKey
 from services.router.state import State, identity_key
-from services.router.timers import CustomerKey
 
 _log = structlog.get_logger()
 
 MAX_DUE = 500
 IDENTITY_BUDGET = 1_000
+SWEPT_A_PASS = 20
 MAX_PROFILE_BYTES = 65_536
 # What a customer wants is never refused for the size of what else is known of him.
 WISHES = frozenset({"preferences", "suppressed", "consents", "snoozed_until", "quiet_hours", "channels", "digest"})
@@ -88,6 +90,7 @@ class Pass:
         for record in taken.get(self._topics.events, ()):
             self._take(record, "events", self._event)
         self._state.forget_identities(self._now - self._longest_dedup_window(), IDENTITY_BUDGET)
+        self._sweep()
         self.outputs.append(self._pass_record())
 
     def _take(self, record: Record, name: str, work: Callable[[Record], None]) -> None:
@@ -97,6 +100,8 @@ class Pass:
         """
         try:
             work(record)
+        except BrokenStoreError:
+            raise
         except codec.PoisonError as error:
             self._refuse(record, name, str(error))
         except Exception as error:  # noqa: BLE001  # see above
@@ -158,21 +163,29 @@ class Pass:
         tenant, name = key
         customer = self._state.customer(tenant, name)
         due = [hold.decision_id for hold in customer.holds if hold.due <= self._now]
-        if not due:
-            return
         policy = self._known.active(tenant)
-        if policy is None:
+        if not due or policy is None:
             # Without a policy nothing can be decided; the hold waits for one.
-            self._state.timers.set(self._now + LOOK_AGAIN, key)
+            self._state.timers.postpone(key, self._now + LOOK_AGAIN)
             return
         try:
             self._apply(DueInput(frozenset(due)), policy, customer, -1)
+        except BrokenStoreError:
+            raise
         except Exception as error:  # noqa: BLE001  # one customer's hold must not stop a partition: it waits, counted
             metrics.FAILURES.inc()
             _log.error("hold failed", reason=type(error).__name__)
-            self._state.timers.set(self._now + LOOK_AGAIN, key)
+            self._state.timers.postpone(key, self._now + LOOK_AGAIN)
         else:
             self._timers.extend(due)
+
+    def _sweep(self) -> None:
+        """Free a few customers of what no longer matters, also those whom nothing comes for any more."""
+        for customer in self._state.sweep(self._now, SWEPT_A_PASS):
+            policy = self._known.active(customer.tenant)
+            kept = customer if policy is None else prune(customer, policy, self._now)
+            if kept is not customer:
+                self._state.put(customer, kept, self._state.changes_of(customer, kept))
 
     # --- events ---
 

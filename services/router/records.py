@@ -110,6 +110,7 @@ def _describe_findings(message: decision_pb2.Decision, value: Decision) -> None:
             matched=tried.truth == 1,
             why=tried.why,
             absent_field=tried.truth == 2,  # noqa: PLR2004  # Truth.ABSENT
+            others=tried.others,
         )
     for cap in value.caps:
         message.caps.add(

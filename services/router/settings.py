@@ -2,11 +2,14 @@
 
 from pydantic import Field
 
-from services.common.settings import CommonSettings
+from services.common.settings import StateSettings
 
 
-class RouterSettings(CommonSettings):
+class RouterSettings(StateSettings):
     """What the router needs to know."""
 
     tenant: str = Field(default="", description="Tenant of events from Kafka that name none.")
     router_health_port: int = Field(default=9712, ge=0, description="Port of /live, /ready and /metrics.")
+    router_cached_customers: int = Field(
+        default=10_000, ge=1, description="Customers that are kept decoded, for each partition."
+    )

@@ -2,25 +2,32 @@
 
 Keys are `tenant|customer|kind|id`; tenants and customers never contain a bar. Values are msgpack, one record for each
 thing that changes by itself: appending an admission writes that admission, not the ledger.
-The state lives as long as its handler: when a commit is unclear both are thrown away and built anew from the store.
+A customer is read from the store when he is asked for, and kept decoded while he is among the last that were.
+The state lives as long as its handler: when a commit is unclear both are thrown away and made anew from the store.
 """
 
 import hashlib
-import heapq
 import operator
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from services.common.processor.ports import Change
+from services.common.processor.ports import LOCAL, Change, Store
 from services.policy.profiles import to_profile
-from services.router.decision.model import Admission, Customer, Hold, Identity, Open, Subject
-from services.router.timers import CustomerKey, Timers
+from services.router import indexes
+from services.router.decision.model import HOUR, Admission, Customer, Hold, Identity, Open, Subject
+from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, PROFILE, SUBJECT, CustomerKey
+from services.router.overlay import Overlay
+from services.router.timers import Timers
 
-PROFILE, IDENTITY, ADMISSION = b"profile", b"identity", b"admission"
-SUBJECT, HOLD, OPEN = b"subject", b"hold", b"open"
+CACHED = 10_000
+SWEEP_EVERY = 6 * HOUR
+# So many records of a customer are read at once; he seldom has more.
+_PORTION = 64
+_BEFORE_ALL = LOCAL + LAST
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_identity = msgspec.msgpack.Decoder(Identity).decode
@@ -28,67 +35,108 @@ _decode_admission = msgspec.msgpack.Decoder(Admission).decode
 _decode_subject = msgspec.msgpack.Decoder(Subject).decode
 _decode_hold = msgspec.msgpack.Decoder(Hold).decode
 _decode_open = msgspec.msgpack.Decoder(Open).decode
-
-EventKey = tuple[str, str, str, str]
-
-
-class _Parts(Struct):
-    """A customer while it is put together from its records."""
-
-    document: dict[str, Any] | None = None
-    admissions: list[Admission] = []
-    subjects: dict[tuple[str, str], Subject] = {}
-    holds: list[Hold] = []
-    opens: list[Open] = []
+_decode_document = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class State:
-    """Customers, identities and timers of one partition; `changes` gathers what the pass has changed."""
+    """Customers, identities and timers of one partition; `changes` is what the pass has changed."""
 
-    def __init__(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        self.timers = Timers()
-        self.changes: dict[bytes, bytes | None] = {}
-        self.holds = 0
-        self._customers: dict[CustomerKey, Customer] = {}
-        self._documents: dict[CustomerKey, dict[str, Any]] = {}
-        self._identities: dict[bytes, Identity] = {}
-        self._identity_ages: list[tuple[int, bytes]] = []
-        self._load(items)
+    def __init__(self, store: Store, cached: int = CACHED) -> None:
+        self._store = store
+        self._overlay = Overlay(store)
+        self.timers = Timers(self._overlay)
+        self.holds = self.timers.count()
+        self._cached = cached
+        self._customers: OrderedDict[CustomerKey, Customer] = OrderedDict()
+        self._identities: dict[bytes, Identity | None] = {}
+        self._swept = _BEFORE_ALL
+        self._sweep_from = 0
+
+    # --- what a decision needs ---------------------------------------------------------------
 
     def customer(self, tenant: str, customer: str) -> Customer:
         """Return a customer; one nobody has heard of has no profile."""
-        return self._customers.get((tenant, customer)) or Customer(tenant, customer)
+        key = (tenant, customer)
+        found = self._customers.get(key)
+        if found is None:
+            found = self._customers[key] = self._read(tenant, customer)
+        else:
+            self._customers.move_to_end(key)
+        return found
 
     def document(self, tenant: str, customer: str) -> dict[str, Any]:
         """Return the JSON form of a customer's profile."""
-        return self._documents.get((tenant, customer), {})
+        value = self._overlay.get(_key(tenant, customer, PROFILE, b""))
+        return {} if value is None else _decode_document(value)
 
     def identity(self, key: bytes) -> Identity | None:
         """Return what is remembered of an event's identity (see `identity_key`)."""
-        return self._identities.get(key)
+        if key not in self._identities:
+            value = self._store.get(key)
+            self._identities[key] = None if value is None else _decode_identity(value)
+        return self._identities[key]
+
+    # --- whom something is about, in the order of `customer|` --------------------------------
+
+    def customers(self, tenant: str, after: str, limit: int) -> list[str]:
+        """Return the customers of a tenant who have a profile, behind a customer ("": from the first)."""
+        return self._members(indexes.everyone(tenant), after, limit)
+
+    def with_attribute(self, tenant: str, name: str, value: Any, after: str, limit: int) -> list[str]:
+        """Return the customers whose attribute has a value."""
+        return self._members(indexes.having(tenant, name, value), after, limit)
+
+    def concerned(self, tenant: str, source: str, subject: str, after: str, limit: int) -> list[str]:
+        """Return the customers who were told of a subject and not of its end, or have a hold of it."""
+        return self._members(indexes.of_concern(tenant, source, subject), after, limit)
+
+    def _members(self, prefix: bytes, after: str, limit: int) -> list[str]:
+        found: dict[bytes, None] = {}
+        behind = prefix + after.encode() + b"|" + LAST if after else prefix
+        while len(found) < limit:
+            wanted = limit - len(found)
+            entries = self._overlay.entries(prefix, behind, wanted)
+            found.update((entry[len(prefix) :].split(b"|", 1)[0], None) for entry in entries)
+            if len(entries) < wanted:
+                break
+            # What else there is of the last one says nothing new.
+            behind = prefix + next(reversed(found)) + b"|" + LAST
+        return [customer.decode() for customer in found]
+
+    # --- what changes ------------------------------------------------------------------------
 
     def remember(self, key: bytes, identity: Identity) -> None:
         """Remember an event's identity."""
+        before = self.identity(key)
         self._identities[key] = identity
-        heapq.heappush(self._identity_ages, (identity.first_seen, key))
-        self.changes[key] = _encode(identity)
+        self._overlay.put({key: _encode(identity)})
+        self._overlay.index(
+            () if before is None else (indexes.of_identity(key, before),), (indexes.of_identity(key, identity),)
+        )
 
     def forget_identities(self, first_seen: int, budget: int) -> None:
         """Forget identities first seen at or before an instant, at most `budget` of them."""
-        while self._identity_ages and self._identity_ages[0][0] <= first_seen and budget > 0:
-            seen, key = heapq.heappop(self._identity_ages)
-            known = self._identities.get(key)
-            if known is not None and known.first_seen == seen:
-                del self._identities[key]
-                self.changes[key] = None
-                budget -= 1
+        oldest = self._overlay.first(AGE, 1)
+        if not oldest or indexes.time_of(oldest[0]) > first_seen:
+            return
+        for entry in self._overlay.first(AGE, budget):
+            if indexes.time_of(entry) > first_seen:
+                return
+            key = indexes.rest_of(entry)
+            self._identities[key] = None
+            self._overlay.put({key: None})
+            self._overlay.index((entry,), ())
 
     def put_document(self, tenant: str, customer: str, document: dict[str, Any]) -> None:
         """Replace a customer's profile."""
-        self._documents[tenant, customer] = document
-        before = self.customer(tenant, customer)
+        before, known = self.customer(tenant, customer), self._overlay.get(_key(tenant, customer, PROFILE, b""))
         self._customers[tenant, customer] = msgspec.structs.replace(before, profile=to_profile(customer, document))
-        self.changes[_key(tenant, customer, PROFILE, b"")] = _encode(document)
+        name = _name(tenant, customer)
+        self._overlay.index(
+            () if known is None else indexes.of_profile(name, _decode_document(known)),
+            indexes.of_profile(name, document),
+        )
+        self._overlay.put({_key(tenant, customer, PROFILE, b""): _encode(document)})
 
     def changes_of(self, before: Customer, after: Customer) -> dict[bytes, bytes | None]:
         """Return the records that differ between two states of a customer; nothing is taken over yet."""
@@ -100,7 +148,7 @@ class State:
             else:
                 _diff(changes, after, ADMISSION, _admissions(before.admissions), _admissions(after.admissions))
         if after.subjects is not before.subjects:
-            _diff(changes, after, SUBJECT, _subjects(before), _subjects(after))
+            _diff(changes, after, SUBJECT, before.subjects, after.subjects)
         if after.holds is not before.holds:
             _diff(changes, after, HOLD, _holds(before), _holds(after))
         if after.opens is not before.opens:
@@ -110,65 +158,86 @@ class State:
     def put(self, before: Customer, after: Customer, changes: Mapping[bytes, bytes | None]) -> None:
         """Take a customer as the core left him, with the records that differ (see `changes_of`)."""
         self._customers[after.tenant, after.id] = after
-        self.changes.update(changes)
+        self._overlay.put(changes)
+        name = _name(after.tenant, after.id)
         if after.holds is not before.holds:
             self.holds += len(after.holds) - len(before.holds)
-            for hold in after.holds:
-                self.timers.set(hold.due, (after.tenant, after.id))
+            was, now = _holds(before), _holds(after)
+            self._overlay.index(
+                (entry for hold in _differing(was, now) for entry in indexes.of_hold(name, hold)),
+                (entry for hold in _differing(now, was) for entry in indexes.of_hold(name, hold)),
+            )
+        if after.subjects is not before.subjects:
+            self._overlay.index(
+                (e for s in _differing(before.subjects, after.subjects) for e in indexes.of_subject(name, s)),
+                (e for s in _differing(after.subjects, before.subjects) for e in indexes.of_subject(name, s)),
+            )
 
-    def take_changes(self) -> list[Change]:
-        """Take what has changed since the last call, as changelog records."""
-        changes = [Change(key, value) for key, value in self.changes.items()]
-        self.changes = {}
-        return changes
+    def sweep(self, now: int, budget: int) -> list[Customer]:
+        """Return the next customers to be freed of what no longer matters; all of them come up every few hours."""
+        found: list[Customer] = []
+        while now >= self._sweep_from and len(found) < budget:
+            ahead = self._store.scan(b"", self._swept, 1)
+            if not ahead:
+                self._swept, self._sweep_from = _BEFORE_ALL, now + SWEEP_EVERY
+                break
+            tenant, customer, _, _ = indexes.parted(ahead[0][0])
+            self._swept = b"|".join((tenant, customer, LAST))
+            key = (tenant.decode(), customer.decode())
+            found.append(self._customers.get(key) or self._read(*key))
+        return found
 
-    def _load(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        found: dict[CustomerKey, _Parts] = {}
-        for key, value in items:
-            if key.count(b"|") < 3:  # noqa: PLR2004  # tenant|customer|kind|id
-                raise ValueError(f"the state has a record that is not ours: key {key[:80]!r}")
-            tenant, customer, kind, _ = key.split(b"|", 3)
-            if kind == IDENTITY:
-                identity = _decode_identity(value)
-                self._identities[key] = identity
-                self._identity_ages.append((identity.first_seen, key))
-                continue
-            parts = found.setdefault((tenant.decode(), customer.decode()), _Parts())
+    # --- commit ------------------------------------------------------------------------------
+
+    def changes(self) -> list[Change]:
+        """Return what has changed since the last commit."""
+        return self._overlay.changes()
+
+    def committed(self) -> None:
+        """Note that the store has all changes; only now customers may be forgotten here."""
+        self._overlay.committed()
+        self._identities = {}
+        while len(self._customers) > self._cached:
+            self._customers.popitem(last=False)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def _read(self, tenant: str, customer: str) -> Customer:
+        profile = None
+        admissions: list[Admission] = []
+        subjects: dict[tuple[str, str], Subject] = {}
+        holds: list[Hold] = []
+        opens: list[Open] = []
+        for kind, value in self._records(_name(tenant, customer) + b"|"):
             match kind:
                 case b"profile":
-                    parts.document = msgspec.msgpack.decode(value)
+                    profile = to_profile(customer, _decode_document(value))
                 case b"admission":
-                    parts.admissions.append(_decode_admission(value))
+                    admissions.append(_decode_admission(value))
                 case b"subject":
                     subject = _decode_subject(value)
-                    parts.subjects[subject.source, subject.subject] = subject
+                    subjects[subject.source, subject.subject] = subject
                 case b"hold":
-                    parts.holds.append(_decode_hold(value))
-                case b"open":
-                    parts.opens.append(_decode_open(value))
+                    holds.append(_decode_hold(value))
                 case _:
-                    raise ValueError(f"the state has a record of an unknown kind: key {key[:80]!r}")
-        heapq.heapify(self._identity_ages)
-        for (tenant_name, customer_name), parts in found.items():
-            self._assemble(tenant_name, customer_name, parts)
+                    opens.append(_decode_open(value))
+        # Holds and opens come in the order of their ids, by their keys.
+        admissions.sort(key=lambda admission: (admission.time, admission.decision_id, admission.step))
+        return Customer(tenant, customer, profile, tuple(admissions), subjects, tuple(holds), tuple(opens))
 
-    def _assemble(self, tenant: str, customer: str, parts: _Parts) -> None:
-        if parts.document is not None:
-            self._documents[tenant, customer] = parts.document
-        self._customers[tenant, customer] = Customer(
-            tenant,
-            customer,
-            None if parts.document is None else to_profile(customer, parts.document),
-            tuple(
-                sorted(parts.admissions, key=lambda admission: (admission.time, admission.decision_id, admission.step))
-            ),
-            parts.subjects,
-            tuple(sorted(parts.holds, key=lambda hold: hold.decision_id)),
-            tuple(sorted(parts.opens, key=lambda one: one.send_id)),
-        )
-        self.holds += len(parts.holds)
-        for hold in parts.holds:
-            self.timers.set(hold.due, (tenant, customer))
+    def _records(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]:
+        """Return kind and value of a customer's records; his identities, which may be many, are passed over."""
+        portion = self._store.scan(prefix, b"", _PORTION)
+        while portion:
+            for key, value in portion:
+                kind = indexes.parted(key)[2]
+                if kind != IDENTITY:
+                    yield kind, value
+            if len(portion) < _PORTION:
+                return
+            last = portion[-1][0]
+            identities = prefix + IDENTITY + b"|"
+            portion = self._store.scan(prefix, identities + LAST if last.startswith(identities) else last, _PORTION)
 
 
 def identity_key(tenant: str, customer: str, source: str, event_id: str) -> bytes:
@@ -180,8 +249,16 @@ def identity_key(tenant: str, customer: str, source: str, event_id: str) -> byte
     return _key(tenant, customer, IDENTITY, digest.hexdigest().encode())
 
 
+def _name(tenant: str, customer: str) -> bytes:
+    return f"{tenant}|{customer}".encode()
+
+
 def _key(tenant: str, customer: str, kind: bytes, name: bytes) -> bytes:
     return b"|".join((tenant.encode(), customer.encode(), kind, name))
+
+
+def _differing(these: Mapping[Any, Any], those: Mapping[Any, Any]) -> Iterable[Any]:
+    return (value for name, value in these.items() if those.get(name) is not value)
 
 
 def _diff(
@@ -191,9 +268,8 @@ def _diff(
     before: Mapping[Any, Struct],
     after: Mapping[Any, Struct],
 ) -> None:
-    for name, value in after.items():
-        if before.get(name) is not value:
-            changes[_key(of.tenant, of.id, kind, _NAMES[kind](value))] = _encode(value)
+    for value in _differing(after, before):
+        changes[_key(of.tenant, of.id, kind, _NAMES[kind](value))] = _encode(value)
     for name, value in before.items():
         if name not in after:
             changes[_key(of.tenant, of.id, kind, _NAMES[kind](value))] = None
@@ -203,15 +279,11 @@ def _admissions(admissions: Iterable[Admission]) -> dict[Any, Struct]:
     return {(a.decision_id, a.step): a for a in admissions}
 
 
-def _subjects(customer: Customer) -> dict[Any, Struct]:
-    return {**customer.subjects}
-
-
-def _holds(customer: Customer) -> dict[Any, Struct]:
+def _holds(customer: Customer) -> dict[bytes, Hold]:
     return {hold.decision_id: hold for hold in customer.holds}
 
 
-def _opens(customer: Customer) -> dict[Any, Struct]:
+def _opens(customer: Customer) -> dict[bytes, Open]:
     return {one.send_id: one for one in customer.opens}
 
 

@@ -9,6 +9,7 @@ from services.common.health import serve_health
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Committer, Handler, Input, Plan, Store
 from services.common.processor.processor import Processor
+from services.common.processor.stores import configured_stores
 from services.common.tables import Table
 from services.common.topics import LANES, Topics
 from services.policy.registry import Registry
@@ -93,6 +94,7 @@ async def serve(settings: EmailSettings, stop: asyncio.Event) -> None:
         group=f"{settings.topic_prefix}clarion-{NAME}",
         inputs=tuple(Input(topic) for topic in lanes),
         changelog=topics.ledger(CHANNEL),
+        stores=configured_stores(settings),
     )
     async with asyncio.TaskGroup() as tasks:
         desk = Desk(

@@ -10,11 +10,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from services.common.settings import CommonSettings
+from services.common.settings import StateSettings
 from services.senders.channels.addresses import on_the_wire
 
 
-class SenderSettings(CommonSettings):
+class SenderSettings(StateSettings):
     """What every sender needs to know."""
 
     sender_health_port: int = Field(default=9713, ge=0, le=65_535, description="Port of /live, /ready and /metrics.")

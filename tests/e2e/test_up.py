@@ -145,7 +145,7 @@ def test_a_published_event_becomes_a_mail_and_can_be_explained(up: Up) -> None:
     told = explain(up, "--customer", "ana", "--event", "oms/4711")
     assert told.returncode == 0
     assert told.stdout.startswith("oms/4711  com.northwind.order.error about order-4711  accepted ")
-    assert "rule order-problem (rules/20-orders.yaml:2, policy " in told.stdout
+    assert "rule order-problem (rules/20-orders.yaml:3, policy " in told.stdout
     assert "-> SEND by email (ALLOWED), decided " in told.stdout
 
     facts = json.loads(explain(up, "--customer", "ana", "--json").stdout)

@@ -258,4 +258,19 @@ def no_update_follows_the_end_it_preceded(history: History) -> None:
             closed[step.input.event.subject] = number
 
 
+def no_next_step_follows_newer_news(history: History) -> None:
+    """When a message failed and a newer one of its subject went out meanwhile, the old one takes no other channel."""
+    heard = Heard()
+    began: dict[bytes, int] = {}
+    for number, step in enumerate(history.log):
+        heard.learn(step)
+        for decision in step.decisions:
+            began.setdefault(decision.decision_id, number)
+        for decision in sent(step.decisions):
+            for other, sends in heard.messages if decision.step else ():
+                newer = began[other.decision_id] > began[decision.decision_id]
+                assert not (sends and newer and same_subject(other, decision)), (other, decision)
+            heard.add(decision)
+
+
 PASSED_BY = (Reason.STALE, Reason.NOT_IN_AUDIENCE)

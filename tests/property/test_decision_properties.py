@@ -48,6 +48,7 @@ OF_EVERY_HISTORY: tuple[judges.Judge, ...] = (
     judges.nothing_is_sent_after_it_expired,
     judges.who_was_told_and_can_be_reached_is_told_of_the_end,
     judges.no_update_follows_the_end_it_preceded,
+    judges.no_next_step_follows_newer_news,
     judges.stops_and_pauses_are_obeyed,
     judges.each_hold_is_released,
     judges.who_is_forgotten_leaves_nothing_behind,

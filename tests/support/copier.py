@@ -9,7 +9,8 @@ from services.common.clock import WallClock
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Batch, Change, Committer, Handler, Input, Plan, Store, Write
 from services.common.processor.processor import Processor
-from services.common.settings import CommonSettings
+from services.common.processor.stores import configured_stores
+from services.common.settings import StateSettings
 from services.common.topics import Topics
 
 METRICS = ProcessorMetrics("copier")
@@ -41,7 +42,7 @@ class Copier:
         pass
 
 
-def processor(settings: CommonSettings, extra_input: str = "") -> Processor:
+def processor(settings: StateSettings, extra_input: str = "") -> Processor:
     topics = Topics(settings.topic_prefix, settings.partitions)
     extra = (Input(extra_input),) if extra_input else ()
     plan = Plan(
@@ -49,6 +50,7 @@ def processor(settings: CommonSettings, extra_input: str = "") -> Processor:
         group=f"{settings.topic_prefix}copier",
         inputs=(Input(topics.changes, to_the_end=True), Input(topics.events), *extra),
         changelog=topics.state,
+        stores=configured_stores(settings),
     )
 
     async def make(partition: int, store: Store, committer: Committer) -> Handler:
@@ -59,7 +61,7 @@ def processor(settings: CommonSettings, extra_input: str = "") -> Processor:
 
 
 if __name__ == "__main__":
-    settings = CommonSettings(log_format="plain")
+    settings = StateSettings()
 
     async def service(stop: asyncio.Event) -> None:
         await processor(settings).run(stop)

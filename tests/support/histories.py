@@ -39,6 +39,7 @@ from services.router.decision.model import (
     Result,
     Rule,
     Subject,
+    Walk,
 )
 from tests.support.invented import STARTS, a_control, a_policy, a_profile, an_event
 
@@ -170,7 +171,7 @@ def _without(policy: Policy, gone: Rule) -> Policy:
     return replace(
         policy,
         rules=tuple(r for r in policy.rules if r is not gone),
-        rules_by_type={t: tuple(r for r in rules if r is not gone) for t, rules in policy.rules_by_type.items()},
+        walks={t: Walk(tuple(r for r in walk.rules if r is not gone)) for t, walk in policy.walks.items()},
         rules_by_name={n: r for n, r in policy.rules_by_name.items() if r is not gone},
     )
 

@@ -117,6 +117,9 @@ class Ledger:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(self.values.items())
 
+    def scan(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[tuple[bytes, bytes]]:
+        raise NotImplementedError  # a sender reads its whole ledger
+
     async def commit(self, outputs: Sequence[Write], changes: Sequence[Change], batch: Batch | None) -> None:
         await asyncio.sleep(0)
         self.commits += 1

@@ -1,6 +1,10 @@
 """What the environment tells the tests."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from functools import cache
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -17,4 +21,16 @@ class SuiteSettings(BaseSettings):
 
 def child_environment(**changes: str) -> dict[str, str]:
     """Return this process's environment with some of it changed, for a child process."""
-    return {**os.environ, **changes}  # noqa: TID251  # settings.py is where the environment is read
+    return {
+        "CLARION_STATE_DIR": state_folder(),
+        **os.environ,  # noqa: TID251  # settings.py is where the environment is read
+        **changes,
+    }
+
+
+@cache
+def state_folder() -> str:
+    """Return where the stores of this run are; it goes with the run."""
+    folder = tempfile.mkdtemp(prefix="clarion-state-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

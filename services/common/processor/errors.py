@@ -15,3 +15,11 @@ class StuckLogError(Exception):
 
 class AssignmentError(Exception):
     """The group assigned partitions that don't belong together: the process must not decide."""
+
+
+class BrokenStoreError(Exception):
+    """The local store could not be read or written: throw it away and read the changelog instead."""
+
+
+class ForeignLogError(Exception):
+    """The changelog goes on otherwise than the local store knows it: it is another log of the same name."""

@@ -17,4 +17,5 @@ class ProcessorMetrics:
         self.reopened = Counter(f"{name}_reopened_total", "Partitions opened again after an unclear commit.")
         self.fenced = Counter(f"{name}_fenced_total", "Partitions given up because somebody else owns them.")
         self.failed = Gauge(f"{name}_partitions_failed", "Partitions that wait for an operator: their log is stuck.")
-        self.restored = Counter(f"{name}_restored_records_total", "Changelog keys in the store after a restore.")
+        self.restored = Counter(f"{name}_restored_records_total", "Changelog records read to open partitions.")
+        self.rebuilt = Counter(f"{name}_stores_rebuilt_total", "Local stores thrown away and read anew from Kafka.")

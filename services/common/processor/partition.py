@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.common.clock import Clock
-from services.common.processor.errors import CommitUnclearError, FencedError, StuckLogError
+from services.common.processor.errors import BrokenStoreError, CommitUnclearError, FencedError, StuckLogError
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import (
     MAX_RECORD_BYTES,
@@ -22,12 +22,14 @@ from services.common.processor.ports import (
     Change,
     Handler,
     HandlerFactory,
+    LocalStore,
     Plan,
+    Position,
     Record,
     Write,
 )
-from services.common.processor.restore import restore
-from services.common.processor.store import POSITION_KEY, MemoryStore, Position
+from services.common.processor.restore import origin, restore
+from services.common.processor.store import POSITION_KEY, MemoryStore, MemoryStores
 from services.common.processor.transaction import Transactions
 
 IDLE_SECONDS = 0.5
@@ -60,7 +62,8 @@ class Partition:
         self._make_handler = make_handler
         self._clock = clock
         self._metrics = metrics
-        self._store = MemoryStore()
+        self._store: LocalStore = MemoryStore()
+        self._has_store = False
         self._transactions: Transactions | None = None
         self._given_up = asyncio.Event()
         self._in_pass = False
@@ -80,6 +83,12 @@ class Partition:
 
     async def run(self) -> None:
         """Work until given up. Failures of Kafka are met here; anything else is a bug and ends the process."""
+        try:
+            await self._run()
+        finally:
+            self._store.close()
+
+    async def _run(self) -> None:
         while not self._given_up.is_set():
             pause = REOPEN_SECONDS
             try:
@@ -95,6 +104,9 @@ class Partition:
                 self._log.error("partition failed", reason=str(error))
                 await self._given_up.wait()
                 self._metrics.failed.dec()
+            except BrokenStoreError as error:
+                self._discarded(str(error))
+                self._store.wipe()
             except (CommitUnclearError, KafkaError, TimeoutError) as error:
                 self._metrics.reopened.inc()
                 self._log.warning("partition reopened", reason=repr(error))
@@ -107,12 +119,11 @@ class Partition:
         self._consumer.pause(*self._inputs)
         self._transactions = Transactions(self._bootstrap, name, self.number)  # R1
         await self._transactions.start()  # R2: before anything is read
-        await restore(self._bootstrap, self._plan.changelog, self.number, self._store, name)
-        self._metrics.restored.inc(len(self._store))
+        read = await self._restore(name)
         await self._seek()
         handler = await self._make_handler(self.number, self._store, self)
         self.opened = True
-        self._log.info("partition opened", keys=len(self._store))
+        self._log.info("partition opened", read=read)
         try:
             while not self._given_up.is_set():
                 await self._pass(handler)
@@ -122,6 +133,25 @@ class Partition:
             self._in_pass = False
             self.opened = False
             await handler.close()
+
+    async def _restore(self, name: str) -> int:
+        """Bring the store up to date; return how many records of the changelog that took."""
+        if not self._has_store:
+            log = await origin(self._bootstrap, self._plan.changelog, self.number)
+            self._store, discarded = (self._plan.stores or MemoryStores()).open(log, self._plan.index)
+            self._has_store = True
+            if discarded:
+                self._discarded(discarded)
+        now = self._clock.now()
+        restored = await restore(self._bootstrap, self._plan.changelog, self.number, self._store, name, now)
+        if restored.discarded:
+            self._discarded(restored.discarded)
+        self._metrics.restored.inc(restored.records)
+        return restored.records
+
+    def _discarded(self, why: str) -> None:
+        self._metrics.rebuilt.inc()
+        self._log.warning("local store thrown away, the whole changelog is read", reason=why)
 
     async def _shut(self) -> None:
         if self._transactions is not None:
@@ -236,7 +266,8 @@ class Partition:
         assert self._transactions is not None  # noqa: S101  # a handler lives only while its producer does
         position = self._moved(batch)
         changelog = self._plan.changelog
-        writes = [*outputs, *(Write(changelog, change.key, change.value) for change in changes)]
+        kept = (Write(changelog, change.key, change.value) for change in changes if not change.local)
+        writes = [*outputs, *kept]
         writes.append(Write(changelog, POSITION_KEY, position.encoded()))
         for write in writes:
             if write.value is not None and len(write.value) > MAX_RECORD_BYTES:

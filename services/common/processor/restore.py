@@ -2,20 +2,41 @@
 
 Only after the predecessor is fenced (R2). R6: the tail is read up to the *high watermark*, since the end that a
 committed reader sees stops before an open transaction, and a tail that ends there decides twice.
+A store that the tail can't bring up to date is thrown away, and the whole changelog is read: one that stands outside
+the log, one so old that tombstones it needs may be gone already, one whose passes the log does not go on with.
 """
 
 import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec import Struct
 
 from services.common import kafka
-from services.common.processor.errors import StuckLogError
-from services.common.processor.store import MemoryStore
+from services.common.processor.errors import ForeignLogError, StuckLogError
+from services.common.processor.ports import LocalStore, Origin
+from services.common.topics import TOMBSTONES_KEPT_MS
 
 STUCK_SECONDS = 10.0
+# Microseconds. Half of the time that Kafka keeps tombstones: the other half is for clocks and a cleaner in a hurry.
+OLDEST = TOMBSTONES_KEPT_MS * 1_000 // 2
 
 
-async def restore(bootstrap: str, changelog: str, partition: int, store: MemoryStore, client_id: str) -> None:
+class Restored(Struct, frozen=True):
+    """How many records were read, and why the store that was there could not be used, "" if it could."""
+
+    records: int
+    discarded: str = ""
+
+
+async def origin(bootstrap: str, changelog: str, partition: int) -> Origin:
+    """Ask Kafka which log this is."""
+    cluster, partitions = await kafka.log_identity(bootstrap, changelog)
+    return Origin(cluster, changelog, partition, partitions)
+
+
+async def restore(
+    bootstrap: str, changelog: str, partition: int, store: LocalStore, client_id: str, now: int
+) -> Restored:
     """Read the changelog from where the store stands to the high watermark known now.
 
     Raises StuckLogError when a transaction stays open (the last stable offset does not reach the high watermark).
@@ -27,10 +48,34 @@ async def restore(bootstrap: str, changelog: str, partition: int, store: MemoryS
     try:
         reader.assign([tail])
         first = (await reader.beginning_offsets([tail]))[tail]
-        reader.seek(tail, max(store.next_offset, first))
-        await _read_to(reader, tail, end, store)
+        discarded = unfit(store, first, end, now)
+        if not discarded:
+            try:
+                count = await _read_to(reader, tail, first, end, store)
+            except ForeignLogError as error:
+                discarded = str(error)
+        if discarded:
+            store.wipe()
+            count = await _read_to(reader, tail, first, end, store)
     finally:
         await reader.stop()
+    while not store.complete():  # noqa: ASYNC110  # it is work, not waiting
+        await asyncio.sleep(0)  # others have heartbeats to send
+    return Restored(count, discarded)
+
+
+def unfit(store: LocalStore, first: int, end: int, now: int) -> str:
+    """Say why the tail of a log from `first` to `end` can't bring a store up to date, "" if it can."""
+    at = store.next_offset
+    if at == 0:
+        return ""
+    if at > end:
+        return f"it stands at {at}, behind the end of the log at {end}"
+    if at < first:
+        return f"it stands at {at}, before the beginning of the log at {first}"
+    if at < end and now - store.position.now > OLDEST:
+        return "it is so old that the log may have forgotten what was deleted since"
+    return ""
 
 
 async def _high_watermark(bootstrap: str, tail: TopicPartition, client_id: str) -> int:
@@ -45,17 +90,20 @@ async def _high_watermark(bootstrap: str, tail: TopicPartition, client_id: str) 
         await reader.stop()
 
 
-async def _read_to(reader: AIOKafkaConsumer, tail: TopicPartition, end: int, store: MemoryStore) -> None:
+async def _read_to(reader: AIOKafkaConsumer, tail: TopicPartition, first: int, end: int, store: LocalStore) -> int:
     loop = asyncio.get_running_loop()
     last_progress = loop.time()
-    position = await reader.position(tail)
+    count, position = 0, max(store.next_offset, first)
+    reader.seek(tail, position)
     while position < end:
         batches = await reader.getmany(tail, timeout_ms=200)
-        for record in batches.get(tail, ()):
-            store.take(record.key or b"", record.value)
+        records = batches.get(tail, ())
         reached = await reader.position(tail)
+        if records:
+            count += len(records)
+            store.take(((record.key or b"", record.value) for record in records), reached)
         if reached > position:
             position, last_progress = reached, loop.time()
         elif loop.time() - last_progress > STUCK_SECONDS:
             raise StuckLogError(f"{tail.topic}-{tail.partition}: committed up to {position}, log ends at {end}")
-    store.next_offset = max(store.next_offset, position)
+    return count

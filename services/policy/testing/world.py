@@ -49,7 +49,7 @@ from services.router.decision.model import (
     Truth,
 )
 
-# Holds that are held again and again end when they expire; more than this is a policy that goes round in circles.
+# What is held again and again ends when it expires; more timers than this are a bug of the core.
 TIMER_LIMIT: Final = 100_000
 
 
@@ -123,6 +123,8 @@ class _World:
             holds = frozenset(hold.decision_id for hold in customer.holds if hold.due <= self._now)
             if holds:
                 self._decide(DueInput(holds), customer)
+        else:
+            raise AssertionError("holds go round in circles: each must end when it expires")
         if until is not None:
             self._now = max(self._now, until)
 

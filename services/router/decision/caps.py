@@ -18,8 +18,11 @@ from services.router.decision.case import Allowed, Blocked, Case, Then
 from services.router.decision.model import Admission, Cap, CapFinding, MessageClass, Over, Part, Per, Reason
 
 _time = attrgetter("time")
+_CHANNEL, _CATEGORY, _CLASS, _RULE, _SUBJECT = Per.CHANNEL, Per.CATEGORY, Per.CLASS, Per.RULE, Per.SUBJECT
 
-
+# Category, class, rule and subject that an admission must have; "" and None: any.
+_Like = tuple[str, MessageClass | None, str, str]
+_ANY: _Like = ("", None, "", "")
 # How many of the newest counted admissions a finding tells, if the limit is lower: a record must stay small.
 _SHOWN = 20
 
@@ -80,7 +83,7 @@ def limit_for(cap: Cap, message_class: MessageClass) -> int:
 
 def by_channel(cap: Cap) -> bool:
     """Whether a cap concerns channels; the others are asked once for a decision."""
-    return cap.per is Per.CHANNEL or cap.where_channel != ""
+    return cap.per is _CHANNEL or cap.where_channel != ""
 
 
 def _without(found: Admission, channel: str) -> tuple[Admission, ...]:
@@ -99,12 +102,12 @@ def _concerns(cap: Cap, case: Case, channel: str) -> bool:
         and (not cap.where_category or cap.where_category == rule.category)
         and (cap.where_class is None or cap.where_class is rule.message_class)
         and (not cap.where_rule or cap.where_rule == rule.name)
-        and (cap.per is not Per.SUBJECT or case.turn.event.subject != "")
+        and (cap.per is not _SUBJECT or case.turn.event.subject != "")
     )
 
 
 def _ask(cap: Cap, case: Case, channel: str) -> CapFinding:
-    if cap.per is Per.CHANNEL or cap.where_channel:
+    if cap.per is _CHANNEL or cap.where_channel:
         finding = _find(cap, case, channel)
         case.findings.append(finding)
         return finding
@@ -127,8 +130,8 @@ def _find(cap: Cap, case: Case, channel: str) -> CapFinding:
     blocked = used >= limit and not exempt
     # The cap admits again when so many have left the window that fewer than the limit are in it.
     next_free = times[used - limit] + cap.window if blocked and limit > 0 else 0
-    shown = max(_SHOWN, limit)
-    return CapFinding(cap.name, channel, used, limit, cap.window, blocked, next_free, tuple(times[-shown:]), exempt)
+    shown = times if used <= _SHOWN else times[-max(_SHOWN, limit) :]
+    return CapFinding(cap.name, channel, used, limit, cap.window, blocked, next_free, tuple(shown), exempt)
 
 
 def counted(cap: Cap, case: Case, channel: str) -> list[int]:
@@ -136,42 +139,39 @@ def counted(cap: Cap, case: Case, channel: str) -> list[int]:
     ledger, since = case.draft.admissions, case.now - cap.window
     if ledger and ledger[0].time <= since:
         ledger = ledger[bisect_right(ledger, since, key=_time) :]
-    if not (cap.where_category or cap.where_class or cap.where_rule):
-        if cap.per is Per.CUSTOMER and not channel:
-            return [a.time for a in ledger]
-        if cap.per is Per.CUSTOMER or cap.per is Per.CHANNEL:
-            return [
-                a.time
-                for a in ledger
-                if channel in a.channels or (a.parts and any(channel in p.channels for p in a.parts))
-            ]
-    return [
-        a.time
-        for a in ledger
-        if _counts(cap, a, case, channel) or (a.parts and any(_counts(cap, p, case, channel) for p in a.parts))
-    ]
+    like = _like(cap, case)
+    if like != _ANY:
+        return [a.time for a in ledger if _counts(like, channel, a) or _in_part(like, channel, a)]
+    if not channel:
+        return [a.time for a in ledger]
+    return [a.time for a in ledger if channel in a.channels or _in_part(like, channel, a)]
 
 
-def _counts(cap: Cap, a: Admission | Part, case: Case, channel: str) -> bool:
-    """Whether an admission, or a part of one, is in the cap's filter and in the scope of this message."""
-    if (
-        (channel not in a.channels if channel else not a.channels)
-        or (cap.where_category and cap.where_category != a.category)
-        or (cap.where_class is not None and cap.where_class is not a.message_class)
-        or (cap.where_rule and cap.where_rule != a.rule)
-    ):
-        return False
-    match cap.per:
-        case Per.CUSTOMER | Per.CHANNEL:
-            return True
-        case Per.CATEGORY:
-            return a.category == case.rule.category
-        case Per.CLASS:
-            return a.message_class is case.rule.message_class
-        case Per.RULE:
-            return a.rule == case.rule.name
-        case Per.SUBJECT:
-            return a.subject == case.turn.event.subject
+def _like(cap: Cap, case: Case) -> _Like:
+    """Return what an admission must have to be in the filter of a cap that concerns this message, and in its scope."""
+    rule, per = case.rule, cap.per
+    return (
+        rule.category if cap.where_category or per is _CATEGORY else "",
+        rule.message_class if cap.where_class is not None or per is _CLASS else None,
+        rule.name if cap.where_rule or per is _RULE else "",
+        case.turn.event.subject if per is _SUBJECT else "",
+    )
+
+
+def _counts(like: _Like, channel: str, a: Admission | Part) -> bool:
+    """Whether an admission, or a part of one, is as it must be; without any channel it was not sent."""
+    category, message_class, rule, subject = like
+    return (
+        (channel in a.channels if channel else bool(a.channels))
+        and (not category or category == a.category)
+        and (message_class is None or message_class is a.message_class)
+        and (not rule or rule == a.rule)
+        and (not subject or subject == a.subject)
+    )
+
+
+def _in_part(like: _Like, channel: str, a: Admission) -> bool:
+    return any(_counts(like, channel, p) for p in a.parts) if a.parts else False
 
 
 def _action(cap: Cap, case: Case, free: int) -> Blocked:

@@ -142,7 +142,8 @@ class Turn(Struct):
 class Case(Struct):
     """One (event, rule, customer) on its way through the checks.
 
-    `flushing` are the channels whose digest it waited for, when that is due now.
+    `flushing` are the channels whose digest it waited for, when that is due now; `waited` those of one that strays from
+    its digest. `since` is when this step was held first, 0: never.
     """
 
     policy: Policy
@@ -160,6 +161,8 @@ class Case(Struct):
     failed: tuple[str, ...] = ()
     tried: tuple[RuleTried, ...] = ()
     flushing: tuple[str, ...] = ()
+    waited: tuple[str, ...] = ()
+    since: int = 0
     announced: bool = False
     once: str = ""
     detail: str = ""

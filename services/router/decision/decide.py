@@ -166,19 +166,24 @@ def _on_event(given: EventInput, policy: Policy, customer: Customer, now: int) -
     if taken.decisions:
         return Result(taken.decisions, customer, (), taken.identity)
     draft = Draft.of(customer)
-    announces = any(rule.announce_transient or rule.announce_always for rule, _ in taken.matched)
-    turn = lifecycle.turn(draft, given.event, now, announces=announces)
+    turn = lifecycle.turn(draft, given.event, now, announces=_announces(taken))
     _judge(draft, turn, taken, policy, now)
     return draft.result(taken.identity)
 
 
 def _on_member(taken: Taken, policy: Policy, customer: Customer, now: int) -> Result:
     draft = Draft.of(customer)
-    announces = any(rule.announce_transient or rule.announce_always for rule, _ in taken.matched)
-    turn = lifecycle.turn(draft, taken.event, taken.first_seen, announces=announces)
+    turn = lifecycle.turn(draft, taken.event, taken.first_seen, announces=_announces(taken))
     if audience.named(turn, draft) or audience.belongs(taken, turn, draft, now):
         _judge(draft, turn, taken, policy, now)
     return draft.result()
+
+
+def _announces(taken: Taken) -> bool:
+    """Whether a rule of a closing event tells of the end also those who were not told of the beginning."""
+    if not taken.event.lifecycle.closing:
+        return False
+    return any(rule.announce_transient or rule.announce_always for rule, _ in taken.matched)
 
 
 def _judge(draft: Draft, turn: Turn, taken: Taken, policy: Policy, now: int) -> None:
@@ -237,7 +242,10 @@ def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
             settle(case, ended, flush)
     digest.close(flush, draft)
     for hold in strays:
-        _again(draft, policy, hold, now)
+        case = _case_again(draft, policy, hold, now)
+        if case is not None:
+            case.waited = hold.digests
+            settle(case, _run(AGAIN, case))
 
 
 def _on_feedback(given: FeedbackInput, policy: Policy, customer: Customer, now: int) -> Result:
@@ -273,7 +281,7 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
     if rule is None:
         draft.decisions.append(last_record(draft, policy, waiting, Ended(Outcome.NO_RULE, Reason.NO_RULE), now))
         return None
-    if isinstance(waiting, Open) and waiting.over:
+    if waiting.over if isinstance(waiting, Open) else lifecycle.overtaken_in_a_hold(draft, waiting):
         draft.decisions.append(last_record(draft, policy, waiting, SUPERSEDED, now))
         return None
     turn = lifecycle.turn_again(draft, event, waiting.first_seen)
@@ -285,6 +293,8 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
     case.announced = waiting.announced
     if isinstance(waiting, Open):
         case.failed = (*case.failed, waiting.channel)
+    else:
+        case.since = waiting.since
     return case
 
 

@@ -27,6 +27,7 @@ from services.router.decision.model import (
     Value,
 )
 
+_DIGEST = Value.DIGEST
 _DAYS_THAT_CAN_LACK_A_FLUSH = 3
 # What one send carries: its record has to be smaller than what Kafka takes, its text than what people read.
 _MOST = 100
@@ -49,8 +50,10 @@ class Flush(Struct):
 
 
 def check(case: Case, allowed: Allowed) -> Blocked | None:
-    """Check 10 for one channel of the plan; not for what its flush has brought here."""
-    if allowed.value is not Value.DIGEST or case.flushing or not case.policy.digests:
+    """Check 10 for one channel of the plan; not for what its flush has brought here, which waited long enough."""
+    if allowed.value is not _DIGEST or case.flushing or not case.policy.digests:
+        return None
+    if allowed.channel in case.waited:
         return None
     if case.rule.message_class is MessageClass.CRITICAL or case.category.required:
         return None

@@ -13,7 +13,8 @@ from services.router.decision.case import Case, Draft, Turn
 from services.router.decision.model import Feedback, FeedbackInput, Open, Send
 
 _NEVER_SENT = frozenset({Feedback.REJECTED, Feedback.EXPIRED, Feedback.SUPPRESSED})
-_HEARD = frozenset({Feedback.DELIVERED, Feedback.OPENED, Feedback.CLICKED, Feedback.REPLIED})
+# Who read it was reached; what was delivered can still come back.
+_HEARD = frozenset({Feedback.OPENED, Feedback.CLICKED, Feedback.REPLIED})
 
 
 def apply(draft: Draft, feedback: FeedbackInput, now: int) -> Open | None:
@@ -54,7 +55,7 @@ def remember(case: Case, send: Send) -> None:
         event,
         announced=case.announced,
     )
-    draft.opens = (*(o for o in draft.opens if o.expires > case.now), step)
+    draft.opens = (*(o for o in draft.opens if o.expires > case.now), step) if draft.opens else (step,)
 
 
 def close(draft: Draft, turn: Turn) -> None:

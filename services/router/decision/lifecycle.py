@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from services.router.decision.case import Case, Draft, Ended, Heard, Turn
 from services.router.decision.model import (
+    DAY,
     Admission,
     Customer,
     Event,
@@ -27,14 +28,17 @@ from services.router.decision.model import (
 )
 from services.router.decision.rules import holds
 
+_POINT, _UPDATED = Lifecycle.POINT, Lifecycle.UPDATED
 # Of one subject so many messages are remembered. Only if all of them failed could an older one matter.
 _REMEMBERED = 16
 _KEY_SHOWN = 80
+# How long a subject is kept after its last event; longer while who was told waits for its end.
+_KEPT, _KEPT_WHILE_TOLD = 30 * DAY, 400 * DAY
 
 
 def followed(event: Event) -> bool:
     """Whether the event has a part in the life of a subject."""
-    return event.lifecycle is not Lifecycle.POINT and event.subject != ""
+    return event.lifecycle is not _POINT and event.subject != ""
 
 
 def turn(draft: Draft, event: Event, first_seen: int, *, announces: bool = False) -> Turn:
@@ -42,7 +46,7 @@ def turn(draft: Draft, event: Event, first_seen: int, *, announces: bool = False
     subject = draft.subjects.get((event.source, event.subject)) if event.subject else None
     heard = Heard() if subject is None else Heard(subject.told, subject.previous, subject.highest_sequence)
     older: tuple[Hold, ...] = ()
-    if followed(event):
+    if draft.holds and followed(event):
         found = [h for h in draft.holds if _same_subject(h.event, event) and followed(h.event)]
         older = tuple(sorted(found, key=order))
     return Turn(event, first_seen, heard, older, announces)
@@ -96,11 +100,7 @@ def worth_telling(case: Case) -> Ended | None:
         if case.turn.ended_a_hold:
             return Ended(Outcome.TRANSIENT, Reason.TRANSIENT)
         return Ended(Outcome.SUPPRESSED, Reason.NEVER_INFORMED)
-    if (
-        event.lifecycle is Lifecycle.UPDATED
-        and heard.previous is not None
-        and not holds(case, case.rule.material, "material")
-    ):
+    if event.lifecycle is _UPDATED and heard.previous is not None and not holds(case, case.rule.material, "material"):
         return Ended(Outcome.SUPPRESSED, Reason.NOT_MATERIAL)
     return None
 
@@ -156,14 +156,14 @@ def note_sends(draft: Draft, turn: Turn, sends: tuple[Send, ...], now: int) -> N
     subject = _subject(draft, event)
     used = {t.channel for t in new}
     last = (*(t for t in subject.last_sends if t.channel not in used), *new)
-    subject = replace(subject, last_sends=last, last_event_time=now)
+    previous = subject.previous
     if followed(event):
         older = (*subject.closed, *subject.told)
         if older and not _same_event(older[-1], new[-1]):
             # Only the message before the newest keeps its data: that is what `previous` may have to go back to.
-            older = (*(_without_data(t) for t in older[:-1]), replace(older[-1], data=subject.previous))
-        subject = replace(_with_messages(subject, (*older, *new)[-_REMEMBERED:]), previous=event.data)
-    draft.put(subject)
+            older = (*(_without_data(t) for t in older[:-1]), replace(older[-1], data=previous))
+        subject, previous = _with_messages(subject, (*older, *new)[-_REMEMBERED:]), event.data
+    draft.put(replace(subject, last_sends=last, last_event_time=now, previous=previous))
 
 
 def last_send(draft: Draft, event: Event, channel: str) -> bytes:
@@ -200,6 +200,20 @@ def overtaken(draft: Draft, event: Event, send_id: bytes) -> bool:
     return bool(messages)
 
 
+def overtaken_in_a_hold(draft: Draft, hold: Hold) -> bool:
+    """Whether a message of a newer event of the subject was sent while a next step waited.
+
+    Other than a first step, it is not ended by the newer event, which may have come before its message failed.
+    """
+    subject = draft.subjects.get((hold.event.source, hold.event.subject)) if hold.step and hold.event.subject else None
+    if subject is None or not followed(hold.event):
+        return False
+    return any(
+        m.time >= hold.since and m.first_seen >= hold.first_seen and m.event_id != hold.event.id
+        for m in (*subject.closed, *subject.told)
+    )
+
+
 def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     """Return the customer without what can no longer matter; the same object if all of it can."""
     # What was admitted at this very now is kept in any case: the next flush at it must not have the same id.
@@ -210,9 +224,18 @@ def prune(customer: Customer, policy: Policy, now: int) -> Customer:
     opens = customer.opens
     if any(o.expires <= now for o in opens):
         opens = tuple(o for o in opens if o.expires > now)
-    if admissions is customer.admissions and opens is customer.opens:
+    subjects = customer.subjects
+    if any(_forgotten(s, now) for s in subjects.values()):
+        subjects = {name: s for name, s in subjects.items() if not _forgotten(s, now)}
+    if admissions is customer.admissions and opens is customer.opens and subjects is customer.subjects:
         return customer
-    return replace(customer, admissions=admissions, opens=opens)
+    return replace(customer, admissions=admissions, opens=opens, subjects=subjects)
+
+
+def _forgotten(subject: Subject, now: int) -> bool:
+    """Whether nothing was heard of a subject for so long that it is over, or its end will not come."""
+    since = now - (_KEPT_WHILE_TOLD if subject.told else _KEPT)
+    return subject.last_event_time <= since and all(sent.time <= since for sent in subject.last_sends)
 
 
 def _subject(draft: Draft, event: Event) -> Subject:

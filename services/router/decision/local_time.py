@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from services.router.decision.model import HOUR, Defaults, Profile
+from services.router.decision.model import HOUR, SECOND, Defaults, Profile
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -24,7 +24,7 @@ def zone_of(profile: Profile, defaults: Defaults) -> str:
 
 def written(now: int, timezone: str) -> str:
     """Return the local time of an instant, ISO 8601 with its offset."""
-    return _local(now, timezone).isoformat(timespec="seconds")
+    return _written(now // SECOND, timezone)
 
 
 def day_of(now: int, timezone: str) -> date:
@@ -67,6 +67,11 @@ def _after_gap(wall: datetime, late: datetime, zone: ZoneInfo) -> datetime:
 
 def _local(now: int, timezone: str) -> datetime:
     return (_EPOCH + timedelta(microseconds=now)).astimezone(_known(timezone))
+
+
+@lru_cache(maxsize=4096)
+def _written(second: int, timezone: str) -> str:
+    return _local(second * SECOND, timezone).isoformat(timespec="seconds")
 
 
 def _known(timezone: str) -> ZoneInfo:

@@ -3,9 +3,11 @@
 Everything here is an immutable value; the core takes these and returns these, and nothing else.
 Times are whole microseconds since 1970 UTC; durations are whole microseconds; ids are raw bytes.
 The numbers of the enums are the wire numbers of `clarion.v1`, so a codec casts instead of looking up.
+In Python 3.11 `Enum.MEMBER` takes as long as a call: a member that every decision asks for has a name of its own in
+the module that asks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -29,7 +31,10 @@ class Lifecycle(IntEnum):
     @property
     def closing(self) -> bool:
         """Whether the subject is over."""
-        return self >= Lifecycle.RESOLVED
+        return self >= _RESOLVED
+
+
+_RESOLVED = Lifecycle.RESOLVED
 
 
 class Severity(IntEnum):
@@ -339,8 +344,9 @@ class Subject(Struct, frozen=True, gc=False):
 class Hold(Struct, frozen=True, gc=False):
     """A decision that waits; decided again at `due` by the rule of its name.
 
-    `control` is the pause that holds it. `digests` are the channels whose digest it waits for, also while quiet hours
-    or a cap hold it past its flush. `announced`: a closing message that goes on though the customer was not told.
+    `since` is when its step was held first, `first_held` when the decision was. `control` is the pause that holds it.
+    `digests` are the channels whose digest it waits for, also while quiet hours or a cap hold it past its flush.
+    `announced`: a closing message that goes on though the customer was not told.
     """
 
     decision_id: bytes
@@ -358,6 +364,7 @@ class Hold(Struct, frozen=True, gc=False):
     control: str = ""
     digests: tuple[str, ...] = ()
     announced: bool = False
+    since: int = 0
 
 
 class Open(Struct, frozen=True, gc=False):
@@ -544,13 +551,24 @@ class Control(Struct, frozen=True, gc=False):
     expires: int = 0
 
 
+class Walk(Struct, frozen=True, gc=False):
+    """The rules of one event type, in order. `candidates` gives the places of those that can hold, in order.
+
+    No other rule can, for the value of the field that they all ask for; None: each rule is tried.
+    """
+
+    rules: tuple[Rule, ...]
+    candidates: Callable[[Scope], Sequence[int]] | None = None
+    field: str = ""
+
+
 class Policy(Struct, frozen=True, gc=False):
     """A policy, compiled: one immutable value with a content hash.
 
-    `rules_by_type` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that
-    make messages. `memory` is how long an admission can matter: the longest window of a cap or a rule's `once`.
-    Without `digests` (the template) nothing is put into one: who wants that gets his messages at once.
-    `controls` are those in force, in order of their names; they are no part of the hash.
+    `walks` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that make
+    messages. `memory` is how long an admission can matter: the longest window of a cap or a rule's `once`. Without
+    `digests` (the template) nothing is put into one: who wants that gets his messages at once. `controls` are those in
+    force, in order of their names; they are no part of the hash.
     """
 
     tenant: str
@@ -561,7 +579,7 @@ class Policy(Struct, frozen=True, gc=False):
     locks: tuple[Lock, ...]
     event_types: Mapping[str, EventType]
     rules: tuple[Rule, ...]
-    rules_by_type: Mapping[str, tuple[Rule, ...]]
+    walks: Mapping[str, Walk]
     rules_by_name: Mapping[str, Rule] = {}
     memory: int = 0
     digests: bool = True
@@ -572,12 +590,16 @@ class Policy(Struct, frozen=True, gc=False):
 
 
 class RuleTried(Struct, frozen=True, gc=False):
-    """A rule that was tried; `why` is the condition that failed with the values it saw, "" when it held."""
+    """A rule that was tried; `why` is the condition that failed with the values it saw, "" when it held.
+
+    A line without a rule stands for `others` that did not hold and are not told one by one.
+    """
 
     rule: str
     place: str
     truth: Truth
     why: str = ""
+    others: int = 0
 
 
 class CapFinding(Struct, frozen=True, gc=False):

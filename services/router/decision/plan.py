@@ -12,6 +12,10 @@ from services.router.decision.case import Allowed, Blocked, Case, ChannelCheck, 
 from services.router.decision.model import Outcome, Reason, Verdict
 from services.router.decision.preferences import furthest
 
+_ALLOWED = Reason.ALLOWED
+_NEXT = Then.NEXT
+_SENT, _CLOSED = Ended(Outcome.SEND, Reason.ALLOWED), Ended(Outcome.SEND, Reason.CLOSURE)
+
 CHECKS: tuple[ChannelCheck, ...] = (
     controls.pauses,  # 5, for the channels that a pause names
     digest.check,  # 10
@@ -35,13 +39,13 @@ def choose(case: Case) -> Ended | None:
             continue
         if blocked.due:
             waits.append((allowed.channel, blocked))
-        if case.every or blocked.then is Then.NEXT:
+        if case.every or blocked.then is _NEXT:
             continue
         if blocked.then is Then.HOLD:
             return _hold(case, waits[-1:])
         return Ended(Outcome.SUPPRESSED, blocked.reason)
     if case.used:
-        return Ended(Outcome.SEND, Reason.CLOSURE if case.closure else Reason.ALLOWED)
+        return _CLOSED if case.closure else _SENT
     if waits:
         return _hold(case, waits)
     return Ended(Outcome.SUPPRESSED, furthest(case.verdicts))
@@ -56,7 +60,7 @@ def _blocked(case: Case, allowed: Allowed) -> Blocked | None:
 
 
 def _note(case: Case, allowed: Allowed, blocked: Blocked | None) -> None:
-    reason, until = (Reason.ALLOWED, 0) if blocked is None else (blocked.reason, blocked.until)
+    reason, until = (_ALLOWED, 0) if blocked is None else (blocked.reason, blocked.until)
     case.verdicts.append(Verdict(allowed.channel, reason, allowed.preference, allowed.preference_set, until))
 
 
@@ -70,5 +74,6 @@ def _hold(case: Case, waits: list[tuple[str, Blocked]]) -> Ended:
         digests = tuple(c for c in together if c in case.flushing) if case.flushing else together
     else:
         # What its flush finds quiet, capped or paused stays a member: it goes with the digest when it is released.
-        digests = case.flushing if any(c in case.flushing for c in together) else ()
+        mine = case.flushing or case.waited
+        digests = mine if any(c in mine for c in together) else ()
     return Ended(Outcome.HOLD, wait.reason, wait.due, wait.control, digests)

@@ -21,10 +21,12 @@ from services.router.decision.model import (
     Profile,
     Reason,
     Rule,
+    Told,
     Value,
     Verdict,
 )
 
+_ALLOWED, _OFF, _MARKETING = Reason.ALLOWED, Value.OFF, MessageClass.MARKETING
 # How far a channel came, for the reason of a decision without a channel: section 4's steps, quiet hours, caps, failed.
 _CAME = {
     Reason.STOPPED: 0,
@@ -53,7 +55,7 @@ def allow(case: Case) -> Ended | None:
             case.verdicts.append(Verdict(channel, Reason.STOPPED))
             continue
         verdict, value = judge(channel, rule, category, profile, policy, case.now)
-        if verdict.reason is Reason.ALLOWED:
+        if verdict.reason is _ALLOWED:
             allowed.append(Allowed(channel, value, verdict.preference, verdict.preference_set))
         else:
             case.verdicts.append(verdict)
@@ -76,17 +78,17 @@ def judge(
     """Take one channel down the eleven steps."""
     refused = _unreachable(channel, category, profile, policy)
     if refused is not None:
-        return refused, Value.OFF
+        return refused, _OFF
     if category.required:
         return Verdict(channel, Reason.ALLOWED, "required"), Value.INSTANT
     if profile.snoozed_until > now and rule.message_class is not MessageClass.CRITICAL:
         return Verdict(channel, Reason.SNOOZED, "snoozed", 0, profile.snoozed_until), Value.OFF
     value, said, set_time = wish(channel, category, profile, policy.defaults)
-    if value is Value.OFF:
+    if value is _OFF:
         return Verdict(channel, Reason.PREFERENCE_OFF, said, set_time), value
-    if rule.message_class is MessageClass.MARKETING and channel not in profile.consents:
+    if rule.message_class is _MARKETING and channel not in profile.consents:
         return Verdict(channel, Reason.NO_CONSENT, said, set_time), value
-    return Verdict(channel, Reason.ALLOWED, said, set_time), value
+    return Verdict(channel, _ALLOWED, said, set_time), value
 
 
 def wish(channel: str, category: Category, profile: Profile, defaults: Defaults) -> tuple[Value, str, int]:
@@ -149,6 +151,19 @@ def _order(case: Case, category: Category) -> tuple[str, ...]:
             )
             order = (*(c for c in order if c not in off), *order)
     if case.closure:
-        earlier = (t.channel for t in reversed(case.turn.heard.told))
+        earlier = _carried(case.turn.heard.told)
         order = (*(c for c in earlier if c in plan.channels), *order)
     return tuple(dict.fromkeys(order))
+
+
+def _carried(told: tuple[Told, ...]) -> tuple[str, ...]:
+    """Return the channels that carried a subject: of its newest event first, of one event in the order of its plan."""
+    newest: list[str] = []
+    at = len(told)
+    while at:
+        first = at - 1
+        while first and told[first - 1].event_id == told[at - 1].event_id:
+            first -= 1
+        newest += [t.channel for t in told[first:at]]
+        at = first
+    return tuple(newest)

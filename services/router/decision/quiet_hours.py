@@ -15,6 +15,7 @@ from services.router.decision import local_time
 from services.router.decision.case import Allowed, Blocked, Case, Then
 from services.router.decision.model import DAY, MessageClass, Over, QuietPolicy, QuietTimes, Reason, Window
 
+_CRITICAL = MessageClass.CRITICAL
 _NOWHERE = QuietPolicy(QuietTimes(None), (), Over.HOLD, 0)
 _DAYS_THAT_CAN_JOIN = 8
 _KNOWN_LIMIT = 4096
@@ -25,7 +26,7 @@ _known: dict[tuple[int, str], tuple[int, int, int, QuietTimes]] = {}
 def check(case: Case, allowed: Allowed) -> Blocked | None:
     """Check 11 for one channel of the plan."""
     rule, policy = case.rule, case.policy.defaults.quiet_hours or _NOWHERE
-    if rule.message_class is MessageClass.CRITICAL or not rule.respects_quiet_hours:
+    if rule.message_class is _CRITICAL or not rule.respects_quiet_hours:
         return None
     if policy.channels and allowed.channel not in policy.channels:
         return None

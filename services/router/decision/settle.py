@@ -10,21 +10,23 @@ from services.router.decision.case import Case, Draft, Ended, Turn
 from services.router.decision.digest import Flush
 from services.router.decision.model import Decision, Event, Hold, Open, Outcome, Policy, RuleTried, Send, Timer
 
+_SEND, _HOLD = Outcome.SEND, Outcome.HOLD
+
 
 def settle(case: Case, ended: Ended, flush: Flush | None = None) -> None:
     """Keep what follows from the end of a case, and its record; `flush` is the one it is a member of."""
     draft = case.draft
     sends: tuple[Send, ...] = ()
-    if ended.outcome is Outcome.SEND:
+    if ended.outcome is _SEND:
         sends = _send(case) if flush is None else _send_in_digest(case, flush)
-    elif ended.outcome is Outcome.HOLD:
+    elif ended.outcome is _HOLD:
         _hold(case, ended)
     draft.decisions.append(
         Decision(
             case.decision_id,
             case.revision,
             case.step,
-            ended.outcome is not Outcome.HOLD,
+            ended.outcome is not _HOLD,
             ended.outcome,
             ended.reason,
             case.now,
@@ -89,6 +91,7 @@ def _hold(case: Case, ended: Ended) -> None:
         ended.control,
         ended.digests,
         case.announced,
+        case.since or case.now,
     )
     case.draft.holds = (*case.draft.holds, hold)
     case.draft.timers.append(Timer(ended.due, case.decision_id))

@@ -5,10 +5,11 @@ plays the whole history of one customer and keeps all of it: every check looks t
 
 Where the semantics leave something open it reads them so. All rules of a closing event count as one announcement for
 the holds that it ends. A closing message that is announced stays so, also over a pause and on its next channel.
-A closure prefers the channels that carried the subject, the newest first. A message that was read, or that the sender
-dropped as late or unwanted, has no next step; a held next step is superseded if a newer message was sent meanwhile.
-In a required category what is switched off comes last, but not where the rule fixes the order. A message that a flush
-holds again stays in the digest of the channels that hold it; one whose way leads elsewhere goes by itself.
+A closure prefers the channels that carried the subject, of the newest event first. A message that was read, or that
+the sender dropped as late or unwanted, has no next step; a held next step is superseded if a newer message was sent
+meanwhile. In a required category what is switched off comes last, but not where the rule fixes the order. A message
+that a flush holds again stays in the digest of the channels that hold it; one whose way leads elsewhere goes by
+itself, and waits for no further flush of the channels that it waited for.
 """
 
 from collections.abc import Collection
@@ -38,7 +39,6 @@ NEVER_SENT = (Feedback.REJECTED, Feedback.EXPIRED, Feedback.SUPPRESSED)
 OVER = (
     Feedback.EXPIRED,
     Feedback.SUPPRESSED,
-    Feedback.DELIVERED,
     Feedback.OPENED,
     Feedback.CLICKED,
     Feedback.REPLIED,
@@ -163,9 +163,8 @@ class Reference:
         older, told = self.memory.older(course), self.memory.told(course)
         if older:
             self.memory.enders.add(course.number)
-        course.announced = not told and (
-            rule.announce_always or (rule.announce_transient and course.number in self.memory.enders)
-        )
+        ended = course.number in self.memory.enders
+        course.announced = rule.announce_always or (rule.announce_transient and ended)
         loud = any(r.announce_always or r.announce_transient for r in rules)
         for other in older:
             self._settle(other, SUPERSEDED if told or loud else TRANSIENT, 0)
@@ -173,7 +172,9 @@ class Reference:
     def _rule(self, course: Course) -> Rule | None:
         return next((r for r in self.policy.rules if r.name == course.rule and not r.ignore), None)
 
-    def _judge(self, course: Course, now: int, *, first: bool = False, flush: bool = False) -> Finding:
+    def _judge(
+        self, course: Course, now: int, *, first: bool = False, flush: bool = False, waited: list[str] | None = None
+    ) -> Finding:
         rule = self._rule(course)
         if rule is None:
             return NO_RULE
@@ -193,6 +194,7 @@ class Reference:
             now,
             first,
             flush,
+            waited or [],
         )
         course.may_fall_back = not judging.every
         course.expires = judging.expires
@@ -234,7 +236,10 @@ class Reference:
         self.memory.flush = []
         self.memory.ledger.append(entry)
         for course in (c for c in elsewhere if c.state == "held"):
-            self._settle(course, self._judge(course, now), now)
+            finding = self._judge(course, now, waited=course.digests)
+            if finding.reason is not Reason.DIGEST and any(c in finding.holding for c in course.digests):
+                finding.digests = course.digests
+            self._settle(course, finding, now)
 
     def _settle(self, course: Course, finding: Finding, now: int, flush: Entry | None = None, due: int = 0) -> None:
         course.revision += 1

@@ -40,6 +40,7 @@ class Judging:
     now: int
     first: bool
     flush: bool
+    waited: list[str]
 
     def decide(self) -> Finding:
         event, rule = self.course.event, self.rule
@@ -54,7 +55,8 @@ class Judging:
             return suppressed(Reason.ONCE)
         verdicts, channels = self._preferences()
         if closure:
-            carried = [c for message in reversed(told) for c in reversed(message.arrived)]
+            events = list(dict.fromkeys(message.course.number for message in reversed(told)))
+            carried = [c for number in events for m in told if m.course.number == number for c in m.arrived]
             channels = list(dict.fromkeys([c for c in carried if c in channels] + channels))
         if not channels:
             return Finding(Outcome.SUPPRESSED, wishes.furthest(verdicts), verdicts=verdicts)
@@ -161,4 +163,5 @@ class Judging:
             now=self.now,
             spread=self.spread,
             flush=self.flush,
+            waited=self.waited,
         )

@@ -49,6 +49,7 @@ class Walk:
     now: int
     spread: Spread
     flush: bool
+    waited: list[str]
 
     @property
     def zone(self) -> str:
@@ -75,7 +76,7 @@ class Walk:
         return None
 
     def _digest(self, channel: str) -> Answer | None:
-        if self.flush or not wishes.to_digest(self.policy, self.rule, self.profile, channel):
+        if self.flush or channel in self.waited or not wishes.to_digest(self.policy, self.rule, self.profile, channel):
             return None
         return Answer(channel, "held", Reason.DIGEST, self.flush_time())
 

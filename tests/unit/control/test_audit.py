@@ -74,7 +74,7 @@ def policy(**changes: Any) -> Policy:
             Rule("order-problem", "", ("*",), plan=Plan(("email",))),
             Rule("at-any-hour", "", ("*",), plan=Plan(("email",)), respects_quiet_hours=False),
         ),
-        rules_by_type={},
+        walks={},
     )
     return replace(base, **changes)
 

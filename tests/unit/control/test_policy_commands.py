@@ -12,6 +12,7 @@ from services.control.commands_policy import policy_app
 from services.control.errors import ClarionError
 from services.policy.bundle import Bundle
 from tests.unit.policy.testing.policies import DIGEST, OUTAGE_NIGHT, policy, written
+from tests.unit.policy.testing.policies import ORDER as A_ORDER
 
 EVENT = {
     "id": "o1",
@@ -469,6 +470,25 @@ template order/de added
     )
     facts = json.loads(clarion("diff", folder, other, "--json").stdout)
     assert (facts["differs"], len(facts["changes"]), facts["decisions"][1]["after"]) == (True, 5, "")
+
+
+def test_diff_tells_when_only_the_time_is_another(folder: Path, tmp_path: Path) -> None:
+    night = written(
+        f"- {{at: 0m, event: {{id: a, source: s, {A_ORDER}, audience: {{customers: [ana]}}}}}}",
+        "- {customer: ana}",
+        start="23:00",
+    )
+    other = put(tmp_path / "other", policy({"night": night}))
+    tenant = (other / "clarion.yaml").read_text().replace('end: "07:00"', 'end: "08:00"')
+    put(other, Bundle({"clarion.yaml": tenant.encode()}))
+    lines = clarion("diff", folder, other).stdout.splitlines()
+    whose = "  tests/night.yaml  ana, s/a, order"
+    assert lines[0] == "defaults quiet_hours.end: 07:00 -> 08:00"
+    assert lines[2:] == [
+        "2 test timelines under both policies: 2 decisions are different",
+        f"{whose}, at 0m: HOLD QUIET_HOURS until 8h -> HOLD QUIET_HOURS until 9h",
+        f"{whose}, at 8h: SEND ALLOWED by sms -> SEND ALLOWED by sms at 9h",
+    ]
 
 
 def test_diff_tells_of_order(folder: Path, tmp_path: Path) -> None:

@@ -86,8 +86,13 @@ def test_an_event_with_a_selector_that_is_not_there_is_for_nobody() -> None:
 
 def test_a_selector_sees_event_customer_and_now() -> None:
     seen: list[Scope] = []
+
+    def look(scope: Scope) -> bool:
+        seen.append(scope)
+        return True
+
     world = World(policy(), now=NOON + 5)
-    world.many(**selected(by=condition(lambda s: seen.append(s) is None)), data={"area": "Ost"})
+    world.many(**selected(by=condition(look)), data={"area": "Ost"})
     assert [(s.event.data, s.customer, s.previous, s.now) for s in seen] == [
         ({"area": "Ost"}, profile(), None, NOON + 5)
     ]

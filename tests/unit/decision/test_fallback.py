@@ -1,8 +1,19 @@
+import pytest
 from msgspec.structs import replace
 
 from services.router.decision.decide import decide
 from services.router.decision.lifecycle import prune
-from services.router.decision.model import HOUR, Decision, Feedback, FeedbackInput, Lifecycle, Over
+from services.router.decision.model import (
+    HOUR,
+    MINUTE,
+    Control,
+    ControlKind,
+    Decision,
+    Feedback,
+    FeedbackInput,
+    Lifecycle,
+    Over,
+)
 from tests.builders import (
     NOON,
     World,
@@ -169,11 +180,19 @@ def test_the_place_of_the_refused_message_is_free_for_the_next_step() -> None:
     assert ended(reject(world, one(world.event()))) == SENT
 
 
-def test_what_reached_the_customer_needs_no_next_step() -> None:
+@pytest.mark.parametrize("outcome", [Feedback.OPENED, Feedback.CLICKED, Feedback.REPLIED])
+def test_what_the_customer_read_needs_no_next_step(outcome: Feedback) -> None:
     world = World(policy())
     sent = one(world.event())
-    world.feedback(sent, Feedback.DELIVERED)
+    world.feedback(sent, outcome)
     assert world.customer.opens == ()
+
+
+def test_what_was_delivered_and_came_back_all_the_same_goes_by_the_next_channel() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    assert world.feedback(sent, Feedback.DELIVERED).decisions == ()
+    assert channels(one(world.feedback(sent, Feedback.BOUNCED, hard=True))) == ("email",)
 
 
 def test_steps_are_kept_until_their_decision_expires() -> None:
@@ -184,3 +203,23 @@ def test_steps_are_kept_until_their_decision_expires() -> None:
     assert prune(world.customer, given, NOON + HOUR).opens == ()
     world.later(HOUR).event()
     assert len(world.customer.opens) == 1
+
+
+def test_a_next_step_that_waits_is_superseded_by_a_newer_message_that_was_held_before_it() -> None:
+    night = quiet(channels=("sms",), start="12:30", end="13:00")
+    world = World(policy(rule(plan=first("email", "sms", fixed=True)), defaults={"quiet_hours": night}))
+    old = one(world.event(lifecycle=Lifecycle.OPENED))
+    world.steer(Control("c", ControlKind.PAUSE, event="e2")).later(31 * MINUTE)
+    assert ended(one(world.event(lifecycle=Lifecycle.UPDATED))) == ("HOLD", "PAUSED")
+    assert ended(one(world.feedback(old, Feedback.REJECTED))) == ("HOLD", "QUIET_HOURS")
+    assert ended(one(world.later(MINUTE).lift("c"))) == SENT
+    assert ended(one(world.later(HOUR).due())) == ("SUPERSEDED", "SUPERSEDED")
+
+
+def test_a_next_step_that_waits_goes_if_nothing_newer_was_sent() -> None:
+    night = quiet(channels=("sms",), start="12:30", end="13:00")
+    world = World(policy(rule(plan=first("email", "sms", fixed=True)), defaults={"quiet_hours": night}))
+    world.event(lifecycle=Lifecycle.OPENED)
+    old = one(world.later(MINUTE).event(lifecycle=Lifecycle.UPDATED))
+    assert ended(one(world.later(31 * MINUTE).feedback(old, Feedback.REJECTED))) == ("HOLD", "QUIET_HOURS")
+    assert channels(one(world.later(HOUR).due())) == ("sms",)

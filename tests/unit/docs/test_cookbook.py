@@ -11,15 +11,18 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from services.control.policies import example_folder
 from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check
 from services.policy.documents import read
+from services.policy.json_schemas import json_schemas
 from services.policy.testing.run import run
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +58,13 @@ def plain(path: str, content: bytes) -> Any:
     return document.root.plain()
 
 
+@cache
+def schema_for(path: str) -> jsonschema_rs.Draft202012Validator:
+    kind, _, inside = path.partition("/")
+    name = f"{kind.removesuffix('s') if kind != 'rules' else kind}.json" if inside else kind.replace(".yaml", ".json")
+    return jsonschema_rs.Draft202012Validator(json.loads(json_schemas()[name]))
+
+
 def added(below: Any, above: Any) -> Any:
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
@@ -80,6 +90,14 @@ def with_files(language: str) -> list[str]:
 @pytest.mark.parametrize("chapter", with_files("yaml"))
 def test_the_files_of_a_chapter_have_no_mistakes(chapter: str) -> None:
     assert [str(mistake) for mistake in check(policy(chapter)).mistakes] == []
+
+
+@pytest.mark.parametrize("chapter", with_files("yaml"))
+def test_editors_take_the_files_of_a_chapter(chapter: str) -> None:
+    files = policy(chapter).files
+    for content in fences(chapter, "yaml"):
+        path = NAMED.findall(content)[0]
+        assert list(schema_for(path).iter_errors(plain(path, files[path]))) == [], path
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ POLICY = Policy(
     locks=(),
     event_types={declared.name: declared for declared in TYPES},
     rules=(),
-    rules_by_type={},
+    walks={},
 )
 
 

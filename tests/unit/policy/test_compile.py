@@ -25,6 +25,7 @@ from services.router.decision.model import (
     QuietTimes,
     Share,
     Value,
+    Walk,
     Window,
 )
 from tests.support import policies
@@ -61,7 +62,7 @@ def test_the_files_become_one_value() -> None:
         ),
     )
     assert [rule.name for rule in policy.rules] == ["order-news", "news", "nothing-else"]
-    assert policy.rules_by_type == {"acme.order": policy.rules}
+    assert policy.walks == {"acme.order": Walk(policy.rules)}
 
 
 def test_a_rule_has_all_that_its_keys_say() -> None:

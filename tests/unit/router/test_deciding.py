@@ -6,11 +6,14 @@ import pytest
 
 from clarion.v1 import decision_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.partitions import partition_of
-from services.common.processor.ports import Batch, Change, Record, Write
+from services.common.processor.errors import BrokenStoreError
+from services.common.processor.ports import Batch, Position, Record, Write
+from services.common.processor.store import MemoryStore
 from services.common.topics import Topics
 from services.router import deciding
 from services.router.deciding import Pass
-from services.router.decision.model import HOUR, Policy, Scope
+from services.router.decision.model import DAY, HOUR, Policy, Scope
+from services.router.indexes import INDEX
 from services.router.state import State
 from tests.builders import NOON, category, condition, event_type, policy, quiet, rule
 
@@ -38,11 +41,11 @@ class Router:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self._policy = policy
-        self.state = State(())
+        self.store = MemoryStore(INDEX)
+        self.state = State(self.store)
         self.now = NOON
         self.passes = 0
         self._offsets: dict[str, int] = defaultdict(int)
-        self._kept: dict[bytes, Change] = {}
 
     def record(self, topic: str, value: bytes, headers: Mapping[str, str] | None = None) -> Record:
         self._offsets[topic] += 1
@@ -73,15 +76,12 @@ class Router:
         batch = Batch(self.passes, self.now, {topic: tuple(found) for topic, found in by_topic.items()})
         work = Pass(batch, HOME, TOPICS, Known(self._policy), self.state, "")
         work.decide_all()
-        self._kept.update((change.key, change) for change in self.state.take_changes())
+        self.store.merge(self.state.changes(), Position({}, self.passes, self.now), self.passes)
+        self.state.committed()
         written: dict[str, list[Write]] = defaultdict(list)
         for write in work.outputs:
             written[write.topic].append(write)
         return written
-
-    def kept(self) -> list[Change]:
-        """Return what the changelog holds."""
-        return list(self._kept.values())
 
 
 def router(**defaults: object) -> Router:
@@ -351,4 +351,34 @@ def test_an_erasure_ends_what_waits_and_leaves_a_customer_nobody_writes_to() -> 
     (profile,) = written[TOPICS.profiles]
     wire = profile_pb2.Profile.FromString(profile.value or b"")
     assert (dict(wire.addresses), {s.channel for s in wire.suppressed} >= {"email", "sms"}) == ({}, True)
-    assert State([(c.key, c.value) for c in subject.kept() if c.value is not None]).customer("northwind", "ana") == left
+    assert State(subject.store).customer("northwind", "ana") == left
+
+
+def test_what_no_longer_matters_goes_though_nothing_comes_for_the_customer() -> None:
+    subject = router()
+    subject.take(subject.change(PROFILE), subject.event("e1", ce_lifecycle="opened", ce_subject="INC-7"))
+    subject.take(subject.event("e2", ce_subject="INC-8"))
+    subject.now += 30 * DAY + HOUR
+    subject.take()
+    month_later = subject.state.customer("northwind", "ana")
+    subject.now += 370 * DAY
+    subject.take()
+    left = State(subject.store).customer("northwind", "ana")
+    assert (month_later.admissions, [name for _, name in month_later.subjects]) == ((), ["INC-7"])
+    assert (left.admissions, left.subjects, left.opens) == ((), {}, ())
+    assert [key for key, _ in subject.store.items()] == [b"northwind|ana|profile|"]
+
+
+def test_a_store_that_cannot_be_read_ends_the_pass_and_makes_no_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenStoreError
+
+    subject = router(quiet_hours=quiet(start="11:00", end="14:00"))
+    subject.take(subject.change(PROFILE), subject.event("e1"))
+    subject.state = State(subject.store)
+    monkeypatch.setattr(subject.state, "_read", broken)
+    with pytest.raises(BrokenStoreError):
+        subject.take(subject.event("e2"))
+    subject.now += 2 * HOUR
+    with pytest.raises(BrokenStoreError):
+        subject.take()

@@ -145,6 +145,7 @@ class RuleTried(_message.Message):
     MATCHED_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     ABSENT_FIELD_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """Name of the rule."""
     place: _builtins.str
@@ -155,6 +156,10 @@ class RuleTried(_message.Message):
     """The condition that did not hold, with the values it saw. Empty when it held."""
     absent_field: _builtins.bool
     """The condition read a field that the event does not have."""
+    others: _builtins.int
+    """So many rules this line stands for, none of which matched and none of which is named; `why` says what they have in
+    common. 0: the one that is named.
+    """
     def __init__(
         self,
         *,
@@ -163,10 +168,11 @@ class RuleTried(_message.Message):
         matched: _builtins.bool = ...,
         why: _builtins.str = ...,
         absent_field: _builtins.bool = ...,
+        others: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent_field", b"absent_field", "matched", b"matched", "place", b"place", "rule", b"rule", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent_field", b"absent_field", "matched", b"matched", "others", b"others", "place", b"place", "rule", b"rule", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -47,10 +47,10 @@ def test_rules_are_covered_by_all_files_together() -> None:
                     data: {{area: M, feeder: F, customers_affected: 1}}}}}}
 """
     )
-    report = run(policy({"outage_night": OUTAGE_NIGHT, "rest": rest}))
+    report = run(policy({"outage_night": OUTAGE_NIGHT, "again": OUTAGE_NIGHT, "rest": rest}))
     counted = [msgspec.structs.replace(each, place="") for each in report.coverage]
     assert counted == [
-        RuleCoverage("outage-opened", "", matched=1, sent=2),
+        RuleCoverage("outage-opened", "", matched=2, sent=4),
         RuleCoverage("outage-updated", ""),
         RuleCoverage("outage-over", ""),
         RuleCoverage("order", "", matched=2, sent=1, suppressed=1),

@@ -117,6 +117,16 @@ def test_a_refusal_opens_the_next_channel_and_later_news_of_it_changes_nothing()
     ]
 
 
+def test_feedback_is_about_the_latest_message() -> None:
+    entries = f"""
+{order("0m", "a")}
+{order("1d", "a")}
+- {{at: 25h, feedback: {{customer: ana, channel: sms, outcome: REJECTED, of: a}}}}
+"""
+    history, start = lived(entries)
+    assert [offset(each.decision.time, start) for each in history.found] == ["1d"]
+
+
 def test_feedback_about_a_message_that_was_not_sent_is_a_fault() -> None:
     entries = f"{order('0m', 'a')}\n- {{at: 1m, feedback: {{customer: ana, channel: email, outcome: REJECTED, of: a}}}}"
     history, _ = lived(entries)

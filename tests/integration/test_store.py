@@ -1,0 +1,108 @@
+"""The store on disk, on a real Kafka: a process that is killed at any moment reads only the tail, and wipes nothing."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.common.processor.ports import LocalStore, Origin
+from services.common.processor.restore import origin, restore
+from services.common.processor.rocks import RocksStores
+from services.common.processor.store import MemoryStore
+from services.common.topics import Topics
+from tests.support.copying import Copies, assert_counted_once, copier, produce
+from tests.support.waiting import wait_until_async
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+KILLS = 10
+A_KILL = 150
+# What the copier writes in one transaction: its count and the position. More than the last one can't be missing.
+A_COMMIT = 2
+
+
+class Copying:
+    """A copier with a store of its own, and its log."""
+
+    def __init__(self, kafka: str, topics: Topics, folder: Path) -> None:
+        self.kafka = kafka
+        self.topics = topics
+        self.state = folder / "state"
+        self._log = folder / "log"
+
+    async def until(self, copies: Copies, count: int) -> list[dict[str, Any]]:
+        """Run until so many copies are committed, then kill; return what was logged."""
+        with (
+            self._log.open("wb") as log,
+            copier(self.kafka, self.topics, "a", log, CLARION_STATE_DIR=str(self.state)) as process,
+        ):
+            await wait_until_async(partial(_at_least, copies, count), 40)
+            process.kill()
+        return [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
+
+    async def origin(self, partition: int) -> Origin:
+        return await origin(self.kafka, self.topics.state, partition)
+
+    async def restored(self, partition: int, store: LocalStore) -> int:
+        return (await restore(self.kafka, self.topics.state, partition, store, "test", now=0)).records
+
+
+async def _at_least(copies: Copies, count: int) -> bool:
+    return await copies.count() >= count
+
+
+def opened(log: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """Return partition and number of records read, of each partition that was opened."""
+    return ((line["partition"], line["read"]) for line in log if line["event"] == "partition opened")
+
+
+def thrown_away(log: list[dict[str, Any]]) -> list[int]:
+    return [line["partition"] for line in log if line["event"].startswith("local store thrown away")]
+
+
+async def test_a_killed_process_reads_the_tail_and_counts_each_input_once(
+    kafka: str, topics: Topics, tmp_path: Path
+) -> None:
+    copying = Copying(kafka, topics, tmp_path)
+    texts = [str(number) for number in range(KILLS * A_KILL)]
+    async with Copies(kafka, topics) as copies, asyncio.TaskGroup() as tasks:
+        tasks.create_task(produce(kafka, topics, texts))
+        logs = [await copying.until(copies, kill * A_KILL) for kill in range(1, KILLS + 1)]
+    assert_counted_once(copies, texts)
+    read = [count for log in logs for _, count in opened(log)]
+    assert len(read) > KILLS
+    assert max(read) <= A_COMMIT
+    assert [thrown_away(log) for log in logs] == [[]] * KILLS
+    for partition in range(topics.partitions):
+        store, discarded = RocksStores(copying.state, 1).open(await copying.origin(partition), None)
+        whole = MemoryStore()
+        assert await copying.restored(partition, store) <= A_COMMIT
+        assert await copying.restored(partition, whole) > A_COMMIT
+        assert (list(store.items()), store.position, discarded) == (list(whole.items()), whole.position, "")
+        store.close()
+
+
+async def test_a_store_that_is_broken_is_made_anew_from_the_whole_changelog(
+    kafka: str, topics: Topics, tmp_path: Path
+) -> None:
+    copying = Copying(kafka, topics, tmp_path)
+    texts = [str(number) for number in range(400)]
+    async with Copies(kafka, topics) as copies:
+        for first in range(0, 300, 10):  # many commits, so that the whole is more than a tail
+            await produce(kafka, topics, texts[first : first + 10])
+            if first == 0:
+                await copying.until(copies, 10)
+        await copying.until(copies, 300)
+        (broken,) = copying.state.glob("*/*/1/CURRENT")
+        broken.write_bytes(b"torn")
+        await produce(kafka, topics, texts[300:])
+        log = await copying.until(copies, 400)
+    assert_counted_once(copies, texts)
+    assert thrown_away(log) == [1]
+    read = dict(opened(log))
+    assert read[1] > A_COMMIT
+    assert max(read[partition] for partition in read if partition != 1) <= A_COMMIT
