@@ -6,16 +6,14 @@ acknowledged by all in-sync replicas, so that whoever sees the activation finds 
 
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.common.kafka import producer_settings
 from services.common.topics import Topics
 from services.control.errors import ClarionError
 from services.control.place import Place
 from services.control.read import only_tenant, policy_records, reading
+from services.control.records_out import write_records
 from services.control.trial import try_templates
 from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check, render
@@ -87,7 +85,7 @@ async def activate(where: Place, folder: Path) -> Activated:
     if before is not None and before.hash == policy.hash and policy.hash in bundles:
         return replace(_activated(policy, bundle, where.topics), already=before.author or "somebody")
     stored = bundle_record(StoredBundle(policy.tenant, policy.hash, dict(bundle.files)))
-    await _write(where, [stored, activation_record(_following(where, policy, before))])
+    await write_records(where, where.topics.policies, [stored, activation_record(_following(where, policy, before))])
     return _activated(policy, bundle, where.topics)
 
 
@@ -127,7 +125,7 @@ async def roll_back(where: Place, to: str = "") -> Activated:
         raise ClarionError(f"the files of policy {wanted[:12]} are not there any more; activate its folder")
     bundle = Bundle.from_files(stored.files)
     policy = compile_policy(bundle)
-    await _write(where, [activation_record(_following(where, policy, before))])
+    await write_records(where, where.topics.policies, [activation_record(_following(where, policy, before))])
     return _activated(policy, bundle, where.topics)
 
 
@@ -156,21 +154,6 @@ def _nothing_to_roll_back(before: Activation, to: str) -> str:
 def _activated(policy: Policy, bundle: Bundle, topics: Topics) -> Activated:
     planned = {channel for rule in policy.rules for channel in rule.plan.channels}
     return Activated(policy, _languages(bundle), tuple(c for c in unserved(topics.channels) if c in planned))
-
-
-async def _write(where: Place, records: list[tuple[bytes, bytes]]) -> None:
-    bootstrap, topics = where.bootstrap, where.topics
-    producer = AIOKafkaProducer(**producer_settings(bootstrap, "clarion-policies"))
-    try:
-        await producer.start()
-        for key, value in records:
-            await producer.send_and_wait(topics.policies, key=key, value=value)
-    except KafkaConnectionError as error:
-        raise ClarionError(f"Kafka does not answer at {bootstrap}: start it, or set CLARION_KAFKA_BOOTSTRAP") from error
-    except UnknownTopicOrPartitionError as error:
-        raise ClarionError(f"the topic {topics.policies} is not there: run `clarion topics apply`") from error
-    finally:
-        await producer.stop()
 
 
 def _languages(bundle: Bundle) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from services.common.tables import Table
 from services.common.topics import Topics
 from services.policy.registry import Registry
 from services.router import metrics
-from services.router.deciding import Pass
+from services.router.deciding import Pass, lifted
 from services.router.indexes import INDEX
 from services.router.settings import RouterSettings
 from services.router.state import Room, State
@@ -44,7 +44,10 @@ class Deciding:
         self._count(self._state.holds)
 
     def next_due(self) -> int | None:
-        """Return when the next hold is due."""
+        """Return when the next hold is due: now if a control that paused some was lifted."""
+        # What a control that has ended by itself paused has timers of its own.
+        if lifted(self._state, self._registry, 0, 1):
+            return 0
         return self._state.timers.next_due()
 
     async def drain(self) -> None:
@@ -66,6 +69,7 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
     registry = Registry(served=topics.channels)
     room = Room(settings.router_cached_customers)
     policies = Table(settings.kafka_bootstrap, topics.policies, registry.take, "clarion-router-policies")
+    controls = Table(settings.kafka_bootstrap, topics.controls, registry.take_control, "clarion-router-controls")
     plan = Plan(
         application="router",
         group=f"{settings.topic_prefix}clarion-router",
@@ -96,10 +100,12 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_health(settings.bind, settings.router_health_port, missing, stop))
-        await policies.start()
         try:
-            following = tasks.create_task(policies.follow(stop))
+            await controls.start()
+            await policies.start()
+            following = [tasks.create_task(table.follow(stop)) for table in (controls, policies)]
             await processor.run(stop)
-            await following
+            await asyncio.gather(*following)
         finally:
+            await controls.stop()
             await policies.stop()

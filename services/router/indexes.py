@@ -10,6 +10,7 @@ Customers come in the order of `customer|` in every index.
     \0c tenant|customer|                   who has a profile
     \0i tenant|attribute|value customer|   whose attribute has this value
     \0s tenant|subject customer|...        who was told of a subject, or has a hold of it
+    \0p tenant|control|customer|hold       which hold a pause holds; the control's name in hex
 """
 
 import hashlib
@@ -29,6 +30,7 @@ COVERED = frozenset({PROFILE, IDENTITY, SUBJECT, HOLD})
 
 TIMER, AGE = LOCAL + b"t", LOCAL + b"a"
 _CUSTOMER, _WANTED, _CONCERNED = LOCAL + b"c", LOCAL + b"i", LOCAL + b"s"
+PAUSED = LOCAL + b"p"
 # Behind all entries of a customer.
 LAST = b"\xff"
 _DIGEST = 16
@@ -47,6 +49,7 @@ class _HoldPart(Struct, frozen=True, gc=False):
     decision_id: bytes
     due: int
     event: _HeldEvent
+    control: str = ""
 
 
 class _SubjectPart(Struct, frozen=True, gc=False):
@@ -64,6 +67,9 @@ _decode_document = msgspec.msgpack.Decoder(dict[str, Any]).decode
 def of_hold(customer: bytes, hold: Hold | _HoldPart) -> Iterator[bytes]:
     """Return the entries of a hold; `customer` is `tenant|customer`."""
     yield TIMER + _time(hold.due) + customer + b"|" + hold.decision_id
+    if hold.control:
+        tenant, name = customer.split(b"|", 1)
+        yield b"|".join((paused_by(tenant.decode(), hold.control), name, hold.decision_id))
     event = hold.event
     if event.subject and event.lifecycle is not Lifecycle.POINT:
         yield _concerned(customer, event.source, event.subject) + b"h" + hold.decision_id
@@ -116,6 +122,17 @@ def _having(tenant: bytes, attribute: str, value: Any) -> bytes:
 def of_concern(tenant: str, source: str, subject: str) -> bytes:
     """Return the prefix of the entries of customers who were told of a subject, or have a hold of it."""
     return _CONCERNED + tenant.encode() + b"|" + _digest(source.encode(), subject.encode())
+
+
+def paused_by(tenant: str, control: str) -> bytes:
+    """Return the prefix of the entries of holds that a control pauses, without the bar behind it."""
+    return PAUSED + f"{tenant}|{control.encode().hex()}".encode()
+
+
+def control_of(entry: bytes) -> tuple[str, str]:
+    """Return tenant and control of an entry of a paused hold."""
+    tenant, control, _ = entry[len(PAUSED) :].split(b"|", 2)
+    return tenant.decode(), bytes.fromhex(control.decode()).decode()
 
 
 def time_of(entry: bytes) -> int:
@@ -176,4 +193,4 @@ def _time(instant: int) -> bytes:
     return max(0, instant).to_bytes(_TIME, "big")
 
 
-INDEX = Index(1, _covers, _entries)
+INDEX = Index(2, _covers, _entries)

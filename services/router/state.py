@@ -19,7 +19,7 @@ from services.common.processor.ports import LOCAL, Change, Store
 from services.policy.profiles import to_profile
 from services.router import indexes
 from services.router.decision.model import HOUR, Admission, Customer, Hold, Identity, Open, Subject
-from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, PROFILE, SUBJECT, CustomerKey
+from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, PAUSED, PROFILE, SUBJECT, CustomerKey
 from services.router.overlay import Overlay
 from services.router.timers import Timers
 
@@ -70,6 +70,8 @@ class State:
         self._room.enter()
         self._customers: OrderedDict[CustomerKey, Customer] = OrderedDict()
         self._identities: dict[bytes, Identity | None] = {}
+        # Whom a lifted control keeps waiting all the same, since deciding failed: until this handler ends.
+        self.kept_paused: set[tuple[str, str, str]] = set()
         self._swept = _BEFORE_ALL
         self._sweep_from = 0
 
@@ -110,6 +112,20 @@ class State:
     def concerned(self, tenant: str, source: str, subject: str, after: str, limit: int) -> list[str]:
         """Return the customers who were told of a subject and not of its end, or have a hold of it."""
         return self._members(indexes.of_concern(tenant, source, subject), after, limit)
+
+    def pauses(self) -> list[tuple[str, str]]:
+        """Return tenant and name of each control that pauses something here."""
+        found: list[tuple[str, str]] = []
+        behind = PAUSED
+        while entries := self._overlay.entries(PAUSED, behind, 1):
+            tenant, control = indexes.control_of(entries[0])
+            found.append((tenant, control))
+            behind = indexes.paused_by(tenant, control) + b"|" + LAST
+        return found
+
+    def paused_by(self, tenant: str, control: str, limit: int) -> list[str]:
+        """Return the customers of whom a control pauses something."""
+        return self._members(indexes.paused_by(tenant, control) + b"|", "", limit)
 
     def _members(self, prefix: bytes, after: str, limit: int) -> list[str]:
         found: dict[bytes, None] = {}

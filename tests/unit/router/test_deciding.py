@@ -12,7 +12,7 @@ from services.common.processor.store import MemoryStore
 from services.common.topics import Topics
 from services.router import deciding
 from services.router.deciding import Pass
-from services.router.decision.model import DAY, HOUR, Policy, Scope
+from services.router.decision.model import DAY, HOUR, Control, ControlKind, Policy, Scope
 from services.router.indexes import INDEX
 from services.router.state import State
 from tests.builders import NOON, category, condition, event_type, policy, quiet, rule
@@ -46,6 +46,14 @@ class Router:
         self.now = NOON
         self.passes = 0
         self._offsets: dict[str, int] = defaultdict(int)
+
+    def steer(self, *controls: Control) -> None:
+        """Put exactly these controls in force."""
+        assert self._policy is not None
+        self._policy = msgspec.structs.replace(self._policy, controls=controls)
+
+    def lifted(self) -> list[str]:
+        return [name for _, name, _ in deciding.lifted(self.state, Known(self._policy), 0, 1)]
 
     def record(self, topic: str, value: bytes, headers: Mapping[str, str] | None = None) -> Record:
         self._offsets[topic] += 1
@@ -385,3 +393,56 @@ def test_a_store_that_cannot_be_read_ends_the_pass_and_makes_no_dead_letters(mon
     subject.now += 2 * HOUR
     with pytest.raises(BrokenStoreError):
         subject.take()
+
+
+PAUSE = Control("busy", ControlKind.PAUSE)
+
+
+def test_what_is_paused_waits_until_the_control_is_lifted() -> None:
+    subject = router()
+    subject.steer(PAUSE)
+    written = subject.take(subject.change(PROFILE), subject.event("e1"), subject.event("e2"))
+    assert decided(written[TOPICS.decisions]) == [("HOLD", "PAUSED"), ("HOLD", "PAUSED")]
+    assert subject.lifted() == []
+    subject.steer(Control("another", ControlKind.PAUSE, rule="other"))
+    assert subject.lifted() == ["busy"]
+    assert decided(subject.take()[TOPICS.decisions]) == [("SEND", "ALLOWED"), ("SEND", "ALLOWED")]
+    assert (subject.lifted(), subject.state.pauses()) == ([], [])
+
+
+def test_a_router_that_starts_anew_knows_what_was_paused() -> None:
+    subject = router()
+    subject.steer(PAUSE)
+    subject.take(subject.change(PROFILE), subject.event("e1"))
+    subject.state = State(subject.store)
+    subject.steer()
+    assert subject.lifted() == ["busy"]
+    assert decided(subject.take()[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_what_two_controls_pause_waits_for_both() -> None:
+    subject = router()
+    subject.steer(PAUSE, Control("calm", ControlKind.PAUSE))
+    subject.take(subject.change(PROFILE), subject.event("e1"))
+    subject.steer(Control("calm", ControlKind.PAUSE))
+    assert decided(subject.take()[TOPICS.decisions]) == [("HOLD", "PAUSED")]
+    subject.steer()
+    assert decided(subject.take()[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_a_hold_that_our_own_code_fails_on_after_a_lift_does_not_keep_the_router_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = router()
+    subject.steer(PAUSE)
+    subject.take(subject.change(PROFILE), subject.event("e1"))
+    subject.steer()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deciding, "decide", fail)
+        subject.take()
+    assert subject.lifted() == []
+    assert subject.state.holds == 1
