@@ -101,6 +101,11 @@ class Member(Protocol):
 class Producer(Protocol):
     """A transactional producer; of all with its transactional id only the one started last can write."""
 
+    @property
+    def repeated(self) -> bool:
+        """Whether the end of a transaction had to be asked for twice: the first request may still arrive."""
+        ...
+
     async def start(self) -> None:
         """Fence whoever has this transactional id and finish his transaction."""
         ...

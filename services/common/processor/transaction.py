@@ -53,8 +53,13 @@ class Transactions:
             raise FencedError(str(error)) from error
         except self._log.failures as error:
             raise CommitUnclearError(repr(error)) from error
-        self._usable = True
+        self._usable = self._still_usable()
         return next_offset
+
+    def _still_usable(self) -> bool:
+        """Tell whether the next transaction may be of this producer after one that went well."""
+        # R4. The first request may arrive yet, in the middle of the next transaction, and commit half of it.
+        return not self._producer.repeated
 
     async def _write(self, writes: Iterable[Write], changelog: str) -> int:
         await self._producer.begin()
