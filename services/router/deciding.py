@@ -83,7 +83,7 @@ class Pass:
             self._take(record, "changes", self._change)
         for record in taken.get(self._topics.feedback, ()):
             self._take(record, "feedback", self._feedback)
-        for customer in self._state.timers.take_due(self._now, MAX_DUE):
+        for customer in self._customers_due():
             self._due(customer)
         for record in taken.get(self._topics.events, ()):
             self._take(record, "events", self._event)
@@ -154,12 +154,24 @@ class Pass:
 
     # --- timers ---
 
+    def _customers_due(self) -> list[CustomerKey]:
+        """Return the customers with a hold that is due, the earliest first.
+
+        The timers know holds that are gone, too, until a restart; the order must be that of the holds alone, or a
+        replay would decide in another one.
+        """
+        found: dict[CustomerKey, int] = {}
+        while len(found) < MAX_DUE and (woken := self._state.timers.take_due(self._now, MAX_DUE - len(found))):
+            for key in woken:
+                first = min((hold.due for hold in self._state.customer(*key).holds), default=self._now + 1)
+                if first <= self._now:
+                    found[key] = first
+        return sorted(found, key=lambda key: (found[key], key))
+
     def _due(self, key: CustomerKey) -> None:
         tenant, name = key
         customer = self._state.customer(tenant, name)
-        due = [hold.decision_id for hold in customer.holds if hold.due <= self._now]
-        if not due:
-            return
+        due = sorted(hold.decision_id for hold in customer.holds if hold.due <= self._now)
         policy = self._known.active(tenant)
         if policy is None:
             # Without a policy nothing can be decided; the hold waits for one.
