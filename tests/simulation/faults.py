@@ -15,11 +15,12 @@ _FATES: tuple[Fate, ...] = ("lost", "unanswered", "late", "copied", "failed", "f
 class Faults:
     """Draws latencies and fates; `quiet` when the world is to come to rest."""
 
-    def __init__(self, loop: Loop, random: Random, broker: Broker) -> None:
+    def __init__(self, loop: Loop, random: Random, broker: Broker, rate: float | None) -> None:
         self._loop = loop
         self._random = random
         self._broker = broker
-        self._rate = random.choice((0.0, 0.02, 0.1, 0.25))
+        drawn = random.choice((0.0, 0.02, 0.1, 0.25))
+        self._rate = drawn if rate is None else rate
         self.quiet = False
         self.over = False
         self.counts = dict.fromkeys(_FATES, 0)

@@ -74,6 +74,7 @@ class Group:
         if seat is not None and not seat.instance:
             del self._seats[member]
             self._rebalance()
+            self._complete()
 
     def commit(self, member: str, offsets: dict[Tail, int]) -> None:
         """Remember where a member is."""

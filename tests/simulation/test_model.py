@@ -210,3 +210,16 @@ def test_a_member_that_is_silent_loses_its_partitions_and_a_static_one_that_rest
     assert group.beat("b1")
     join("b1", "b")
     assert got == [("a1", [0, 1]), ("a1", [0]), ("b1", [1]), ("a2", [0]), ("b1", [0, 1])]
+
+
+def test_who_waits_for_a_member_that_leaves_gets_its_partitions_at_once(kafka: Kafka) -> None:
+    group = Group(kafka.loop, 2)
+    got: list[tuple[str, int]] = []
+
+    def join(member: str) -> None:
+        group.join(member, "", ("in",), lambda tails: got.append((member, len(tails or ()))))
+
+    join("a")
+    join("b")
+    group.leave("a")
+    assert got == [("a", 2), ("b", 2)]

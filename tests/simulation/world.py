@@ -53,7 +53,7 @@ class Slot:
 class World:
     """Everything of one seed."""
 
-    def __init__(self, seed: int, make_business: type[Business], kind: type[Processor]) -> None:
+    def __init__(self, seed: int, make_business: type[Business], kind: type[Processor], rate: float | None) -> None:
         self.random = Random(seed)  # noqa: S311  # a seed must reproduce it
         self.loop = Loop(Random(seed + 1))  # noqa: S311  # as above
         self.figures = Figures(seeds=1)
@@ -68,7 +68,7 @@ class World:
             forgets=random.choice((0.0, 0.0, 0.02)),
             changelogs=frozenset({self.business.plan.changelog}),
         )
-        self.faults = Faults(self.loop, random, self.broker)
+        self.faults = Faults(self.loop, random, self.broker, rate)
         self.group = Group(self.loop, self.business.partitions)
         static = random.random() < 0.7
         self._slots = [Slot(n, f"i{n}" if static else "") for n in range(random.choice((1, 2, 2, 3)))]
@@ -271,8 +271,13 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def simulate(seed: int, kind: type[Processor] = Processor, business: type[Business] | None = None) -> Verdict:
-    """Run one seed; even seeds count, odd ones route."""
-    verdict = World(seed, business or (Routing if seed % 2 else Counting), kind).run()
+def simulate(
+    seed: int,
+    kind: type[Processor] = Processor,
+    business: type[Business] | None = None,
+    rate: float | None = None,
+) -> Verdict:
+    """Run one seed; even seeds count, odd ones route. The share of requests that go wrong is drawn if not given."""
+    verdict = World(seed, business or (Routing if seed % 2 else Counting), kind, rate).run()
     verdict.seed = seed
     return verdict
