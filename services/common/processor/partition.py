@@ -96,8 +96,10 @@ class Partition:
             except StuckLogError as error:
                 self._metrics.failed.inc()
                 self._story.error("partition failed", reason=str(error))
-                await self._given_up.wait()
-                self._metrics.failed.dec()
+                try:
+                    await self._given_up.wait()
+                finally:
+                    self._metrics.failed.dec()
             except self._unclear as error:
                 self._metrics.reopened.inc()
                 self._story.warning("partition reopened", reason=repr(error))
