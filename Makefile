@@ -7,8 +7,10 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
+SEEDS ?= 1000
+FROM ?= 0
 
-.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench bench-decision bench-state mutants clean
+.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit simulate integration bench bench-decision bench-state mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,8 +77,11 @@ locks-check: setup ## the lock files hold what pyproject.toml asks for, and no a
 	  $(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o "$$fresh/requirements-dev.lock" && \
 	  diff requirements.lock "$$fresh/requirements.lock" && diff requirements-dev.lock "$$fresh/requirements-dev.lock" && rm -r "$$fresh"
 
-unit: setup ## the pure parts: behaviours, properties, contracts
-	@$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property tests/contract
+unit: setup ## the pure parts: behaviours, properties, contracts, and the processor on a model of Kafka
+	@$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property tests/contract tests/simulation
+
+simulate: setup ## the processor on a model of Kafka, SEEDS=n seeds beginning FROM=k; of a single seed the story
+	@PYTHONPATH=.:protos/gen $(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
 
 integration: setup ## real Kafka, real processes, kill -9
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/integration tests/e2e

@@ -32,6 +32,8 @@ from bench.router import events
 from bench.stage import PARTITIONS, TENANT, Message, Stage, active_policy, machine, stage
 from services.common import kafka
 from services.common.partitions import partition_of
+from services.common.processor.kafka import KafkaLog
+from services.common.processor.log import Tail
 from services.common.processor.ports import Batch, LocalStore, Origin, Position, Record
 from services.common.processor.restore import restore
 from services.common.processor.rocks import RocksStores
@@ -87,7 +89,7 @@ async def plain_read(on: Stage, tail: TopicPartition, end: int) -> None:
 
 async def restoring(options: argparse.Namespace) -> None:
     async with stage() as on:
-        tail = TopicPartition(on.topics.state, 0)
+        tail, log = TopicPartition(on.topics.state, 0), KafkaLog(on.bootstrap)
         load: list[Message] = []
         for number in range(options.records // 4 + 1):
             load += [(key, value, []) for key, value in records(f"c{number}", "UTC")]
@@ -108,7 +110,7 @@ async def restoring(options: argparse.Namespace) -> None:
                     if store is None:
                         await plain_read(on, tail, end)
                     else:
-                        assert (await restore(on.bootstrap, tail.topic, 0, store, "bench", NOW)).records == end
+                        assert (await restore(log, Tail(tail.topic, 0), store, "bench", NOW)).records == end
                     wall[name].append(time.perf_counter() - begun[0])
                     cpu[name].append(time.process_time() - begun[1])
                 disk.close()

@@ -4,6 +4,7 @@ import asyncio
 
 from services.common.clock import WallClock
 from services.common.health import serve_health
+from services.common.processor.kafka import KafkaLog
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Batch, Committer, Handler, Input, Plan, Store
 from services.common.processor.processor import Processor
@@ -87,7 +88,7 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
 
     processor = Processor(
         plan,
-        settings.kafka_bootstrap,
+        KafkaLog(settings.kafka_bootstrap),
         settings.instance,
         make_handler,
         WallClock(),

@@ -180,7 +180,7 @@ class Pass:
     def _due(self, key: CustomerKey) -> None:
         tenant, name = key
         customer = self._state.customer(tenant, name)
-        due = [hold.decision_id for hold in customer.holds if hold.due <= self._now]
+        due = sorted(hold.decision_id for hold in customer.holds if hold.due <= self._now)
         policy = self._known.active(tenant)
         if not due or policy is None:
             # Without a policy nothing can be decided; the hold waits for one.

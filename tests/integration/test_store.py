@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.common.processor.kafka import KafkaLog
+from services.common.processor.log import Tail
 from services.common.processor.ports import LocalStore, Origin
 from services.common.processor.restore import origin, restore
 from services.common.processor.rocks import RocksStores
@@ -47,10 +49,10 @@ class Copying:
         lines += [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
 
     async def origin(self, partition: int) -> Origin:
-        return await origin(self.kafka, self.topics.state, partition)
+        return await origin(KafkaLog(self.kafka), Tail(self.topics.state, partition))
 
     async def restored(self, partition: int, store: LocalStore) -> int:
-        return (await restore(self.kafka, self.topics.state, partition, store, "test", now=0)).records
+        return (await restore(KafkaLog(self.kafka), Tail(self.topics.state, partition), store, "test", now=0)).records
 
 
 async def _at_least(copies: Copies, count: int) -> bool:

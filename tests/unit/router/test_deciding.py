@@ -72,9 +72,10 @@ class Router:
         }
         return self.record(TOPICS.events, b"{}", given)
 
-    def change(self, patch: object) -> Record:
-        change = profile_pb2.Change(tenant="northwind", customer="ana", merge_patch=msgspec.json.encode(patch))
-        return self.record(TOPICS.changes, change.SerializeToString())
+    def change(self, patch: object, customer: str = "ana") -> Record:
+        change = profile_pb2.Change(tenant="northwind", customer=customer, merge_patch=msgspec.json.encode(patch))
+        key = f"northwind|{customer}".encode()
+        return msgspec.structs.replace(self.record(TOPICS.changes, change.SerializeToString()), key=key)
 
     def take(self, *records: Record) -> dict[str, list[Write]]:
         by_topic: dict[str, list[Record]] = defaultdict(list)
@@ -261,6 +262,21 @@ def test_a_hold_is_decided_again_when_it_is_due_and_not_before() -> None:
     assert due == NOON + 2 * HOUR
     assert decided(early[TOPICS.decisions]) == []
     assert decided(released[TOPICS.decisions]) == [("SEND", "ALLOWED")]
+
+
+def test_holds_are_decided_in_the_same_order_after_a_restart() -> None:
+    """A restart forgets the order in which holds came."""
+    subject = router(quiet_hours=quiet(start="11:00", end="14:00"))
+    other = next(f"c{n}" for n in range(100) if partition_of(f"northwind|c{n}".encode(), 4) == HOME)
+    subject.take(subject.change(PROFILE), subject.change(PROFILE, other))
+    subject.take(subject.event("e1", other), *(subject.event(f"e{n}", ce_subject=f"s{n}") for n in range(2, 7)))
+    store = MemoryStore(INDEX)
+    store.take(subject.store.items(), 1)
+    subject.now = NOON + 2 * HOUR
+    went_on = subject.take()[TOPICS.decisions]
+    subject.store, subject.state, subject.passes = store, State(store), subject.passes - 1
+    assert len(went_on) == 7
+    assert subject.take()[TOPICS.decisions] == went_on
 
 
 def test_a_rejected_message_without_another_channel_ends_the_decision() -> None:
