@@ -19,7 +19,7 @@ from services.policy import words
 from services.policy.cel_demands import Demands, demands
 from services.policy.cel_python import Translation, translate
 from services.policy.cel_scope import Gather, gatherer, narrowed, shower
-from services.policy.cel_tree import Tree, compared, possible
+from services.policy.cel_tree import ITEM, Path, Tree, possible
 from services.policy.cel_types import environment, path_of_message
 from services.policy.mistakes import nearest
 from services.policy.schemas import Field, Kind, all_optional
@@ -33,13 +33,12 @@ EVENT: Final = Field(
         "type": Field(Kind.STRING),
         "subject": Field(Kind.STRING),
         "time": Field(Kind.TIMESTAMP),
-        "lifecycle": Field(Kind.STRING),
+        "lifecycle": Field(Kind.STRING, words=words.LIFECYCLES),
         "sequence": Field(Kind.INTEGER, optional=True),
-        "severity": Field(Kind.STRING),
+        "severity": Field(Kind.STRING, words=words.SEVERITIES),
         "tenant": Field(Kind.STRING),
     },
 )
-_CLOSED_WORDS: Final = {("event", "lifecycle"): words.LIFECYCLES, ("event", "severity"): words.SEVERITIES}
 _ATTRIBUTE_KINDS: Final = {
     "string": Kind.STRING,
     "int": Kind.INTEGER,
@@ -188,7 +187,7 @@ class Language:
         if result not in wanted:
             raise ExpressionError([Fault(0, len(source), f"gives {result}, not {word}")])
         _refuse_costly(tree, source)
-        _refuse_unknown_words(tree)
+        _refuse_unknown_words(tree, types)
         return self._runnable(tree, source, types)
 
     def _runnable(self, tree: Tree, source: str, types: Mapping[str, Field]) -> _Checked:
@@ -291,15 +290,21 @@ def _refuse_costly(tree: Tree, source: str) -> None:
         raise ExpressionError([Fault(0, len(source), "a loop inside a loop is not allowed")])
 
 
-def _refuse_unknown_words(tree: Tree) -> None:
+def _refuse_unknown_words(tree: Tree, types: Mapping[str, Field]) -> None:
     """Refuse `event.lifecycle == "open"`: it could never hold."""
     faults = []
-    for node in tree.nodes():
-        for field, known in _CLOSED_WORDS.items():
-            for constant in compared(node, field):
-                word = constant.constant.string
-                if word not in known:
-                    message = f"{word[:40]!r} is not one of {', '.join(known)}"
-                    faults.append(Fault(tree.offset(constant), len(word) + 2, message, nearest(word, known)))
+    for node, place in tree.compared():
+        word, known = node.constant.string, _words_of(place, types)
+        if known and word not in known:
+            message = f"{word[:40]!r} is not one of {', '.join(known)}"
+            faults.append(Fault(tree.offset(node), len(word) + 2, message, nearest(word, known)))
     if faults:
         raise ExpressionError(sorted(faults, key=lambda fault: fault.offset))
+
+
+def _words_of(place: Path, types: Mapping[str, Field]) -> tuple[str, ...]:
+    """Return the words that can stand at a place, `[]` for what is in a list; none when it can be anything."""
+    here: Field | None = types.get(place[0])
+    for name in place[1:]:
+        here = (here.item if name == ITEM else here.child(name)) if here else None
+    return here.words if here else ()

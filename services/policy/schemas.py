@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 import jsonschema_rs
+import msgspec
 from msgspec import Struct
 
 from services.policy import words
@@ -40,7 +41,8 @@ class Kind(Enum):
 class Field(Struct, frozen=True):
     """The type of one value.
 
-    An object without declared fields is open, unless it is closed: any key may be asked for.
+    An object without declared fields is open, unless it is closed: any key may be asked for. `words` are the only
+    texts that a text can be; none: any.
     """
 
     kind: Kind
@@ -48,6 +50,7 @@ class Field(Struct, frozen=True):
     fields: Mapping[str, "Field"] = {}
     item: "Field | None" = None
     closed: bool = False
+    words: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -135,8 +138,17 @@ def _meet(field: Field, others: Sequence[Field]) -> Field:
     if field.kind is Kind.OBJECT:
         met = shared([field, *others]).fields
         return Field(field.kind if met or not field.fields else Kind.ANY, optional, met)
-    items = {(other.item.kind if other.item else None) for other in [field, *others]}
-    return Field(field.kind, optional, item=field.item if len(items) == 1 else None)
+    items = [other.item for other in [field, *others] if other.item is not None]
+    alike = len(items) == len(others) + 1 and len({item.kind for item in items}) == 1
+    item = msgspec.structs.replace(items[0], words=_all_words(items)) if alike else None
+    return Field(field.kind, optional, item=item, words=_all_words([field, *others]))
+
+
+def _all_words(fields: Sequence[Field]) -> tuple[str, ...]:
+    """Return the words that one of several texts can be; none when one of them can be anything."""
+    if not all(field.words for field in fields):
+        return ()
+    return tuple(dict.fromkeys(word for field in fields for word in field.words))
 
 
 def all_optional(field: Field) -> Field:
@@ -147,7 +159,7 @@ def all_optional(field: Field) -> Field:
 
 def _loose(field: Field) -> Field:
     fields = {name: _loose(inner) for name, inner in field.fields.items()}
-    return Field(field.kind, True, fields, field.item, field.closed)  # noqa: FBT003 - the name stands in the type
+    return msgspec.structs.replace(field, optional=True, fields=fields)
 
 
 def instant(text: Any) -> datetime | None:
@@ -187,7 +199,12 @@ def _field(
     if kind is Kind.LIST:
         item = _field(schema.get("items"), document, required=True, keys=(*keys, "items"), depth=depth + 1)
         return Field(kind, optional, item=item)
-    return Field(kind, optional)
+    return Field(kind, optional, words=_words(schema) if kind is Kind.STRING else ())
+
+
+def _words(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
 
 
 def _referred(

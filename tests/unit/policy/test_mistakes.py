@@ -609,3 +609,70 @@ def test_the_report_can_not_steer_a_terminal() -> None:
 
 def test_the_report_of_a_clean_policy_counts_its_files() -> None:
     assert render(check(policies.whole()), policies.whole()) == "no mistakes, no warnings in 6 files\n"
+
+
+ENUM = policies.FILES["events/order.yaml"].replace("note: {type: string}", "note: {enum: [late, early]}")
+ENUM = ENUM.replace(
+    "name: {type: string}", "name: {type: string, enum: [cable, lamp]}, marks: {type: array, items: {enum: [new]}}"
+)
+
+
+def with_enum(path: str, old: str, new: str) -> Bundle:
+    return Bundle({**policies.changed(path, old, new).files, "events/order.yaml": ENUM.encode()})
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (
+            'data.note == "lat"',
+            "rules/10.yaml:5:54: rules[0].when: 'lat' is not one of late, early (did you mean 'late'?)",
+        ),
+        ('"soon" != data.note', "rules/10.yaml:5:41: rules[0].when: 'soon' is not one of late, early"),
+        (
+            'data.note in ["late", "erly"]',
+            "rules/10.yaml:5:63: rules[0].when: 'erly' is not one of late, early (did you mean 'early'?)",
+        ),
+        (
+            'data.items.exists(x, x.name == "lmp")',
+            "rules/10.yaml:5:72: rules[0].when: 'lmp' is not one of cable, lamp (did you mean 'lamp'?)",
+        ),
+        ('data.items.exists(x, "old" in x.marks)', "rules/10.yaml:5:62: rules[0].when: 'old' is not one of new"),
+    ],
+)
+def test_a_word_that_the_schema_does_not_list_is_a_mistake_in_a_condition(condition: str, expected: str) -> None:
+    assert said(with_enum("rules/10.yaml", "data.count >= 1", condition)) == [expected]
+
+
+def test_the_words_of_the_schema_can_be_asked_for() -> None:
+    conditions = 'data.note in ["late", "early"] && data.order == "x" && data.items.exists(note, note.name == "lamp")'
+    assert said(with_enum("rules/10.yaml", "data.count >= 1", conditions)) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        (
+            "data.note == 'lat'",
+            "templates/order/en.yaml:2:42: what: 'lat' is not one of late, early (did you mean 'late'?)",
+        ),
+        ("'soon' == data.note", "templates/order/en.yaml:2:29: what: 'soon' is not one of late, early"),
+        ("data.note in ['late', 'x']", "templates/order/en.yaml:2:51: what: 'x' is not one of late, early"),
+    ],
+)
+def test_a_word_that_the_schema_does_not_list_is_a_mistake_in_a_template(test: str, expected: str) -> None:
+    asked = f"{{% if data.note and {test} %}}a{{% endif %}} parts"
+    assert said(with_enum("templates/order/en.yaml", "{{ data.count | number }} parts", asked)) == [expected]
+
+
+def test_types_that_share_a_field_share_the_words_of_all() -> None:
+    files = {**with_enum("rules/10.yaml", "on: acme.order", "on: [acme.order, acme.other]").files}
+    files["events/other.yaml"] = ENUM.replace("type: acme.order", "type: acme.other").replace("early", "never").encode()
+    rules = files["rules/10.yaml"].decode()
+    assert (
+        said(Bundle({**files, "rules/10.yaml": rules.replace("data.count >= 1", 'data.note == "never"').encode()}))
+        == []
+    )
+    assert said(
+        Bundle({**files, "rules/10.yaml": rules.replace("data.count >= 1", 'data.note == "none"').encode()})
+    ) == ["rules/10.yaml:5:54: rules[0].when: 'none' is not one of late, early, never"]
