@@ -16,11 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from services.policy import words
+from services.policy.mistakes import nearest
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MISTAKES_SHOWN: Final = 10
 _DEPTH_LIMIT: Final = 16
 _INT64: Final = 1 << 63
+# Where else an object may say what it has.
+_ELSEWHERE: Final = frozenset({"patternProperties", "allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
@@ -65,11 +68,12 @@ class Field(Struct, frozen=True):
 
 
 class SchemaError(ValueError):
-    """The schema can't be used; `keys` leads to the place in it."""
+    """The schema can't be used; `keys` leads to the place in it, `suggestion` is what was probably meant."""
 
-    def __init__(self, message: str, keys: Sequence[str | int] = ()) -> None:
+    def __init__(self, message: str, keys: Sequence[str | int] = (), suggestion: str = "") -> None:
         super().__init__(message)
         self.keys = tuple(keys)
+        self.suggestion = suggestion
 
 
 class Schema:
@@ -195,11 +199,22 @@ def _field(
             if _IDENTIFIER.match(name) is None:
                 raise SchemaError(f"the field name {name[:60]!r} can't be used in expressions", place)
             fields[name] = _field(inner, document, required=name in needed, keys=place, depth=depth + 1)
+        _known_to_be_required(schema, keys)
         return Field(kind, optional, fields)
     if kind is Kind.LIST:
         item = _field(schema.get("items"), document, required=True, keys=(*keys, "items"), depth=depth + 1)
         return Field(kind, optional, item=item)
     return Field(kind, optional, words=_words(schema) if kind is Kind.STRING else ())
+
+
+def _known_to_be_required(schema: Mapping[str, Any], keys: tuple[str | int, ...]) -> None:
+    """Refuse to require what nothing here describes: no data would do, or only data with a field that nobody knows."""
+    known, needed = schema.get("properties"), schema.get("required", [])
+    if not known or not isinstance(needed, list) or not _ELSEWHERE.isdisjoint(schema):
+        return
+    for index, name in enumerate(needed):
+        if isinstance(name, str) and name not in known:
+            raise SchemaError(f"{name[:60]!r} is not in 'properties'", (*keys, "required", index), nearest(name, known))
 
 
 def _words(schema: Mapping[str, Any]) -> tuple[str, ...]:

@@ -176,6 +176,22 @@ TABLE = [
     ),
     (
         "events/order.yaml",
+        "required: [order, count]",
+        "required: [order, cuont]",
+        [
+            "events/order.yaml:7:21: data.required[1]: 'cuont' is not in 'properties' (did you mean 'count'?)",
+        ],
+    ),
+    (
+        "events/order.yaml",
+        "required: [name]",
+        "required: [nme]",
+        [
+            "events/order.yaml:13:59: data.properties.items.items.required[0]: 'nme' is not in 'properties' (did you mean 'name'?)",
+        ],
+    ),
+    (
+        "events/order.yaml",
         "note:",
         "no-te:",
         ["events/order.yaml:12:12: data.properties.no-te: the field name 'no-te' can't be used in expressions"],
