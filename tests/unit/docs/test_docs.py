@@ -22,8 +22,7 @@ from services.ingest.check import Taken, check_event
 from services.ingest.check_customer import check_customer
 from services.policy.bundle import read_folder
 from services.policy.compile import compile_policy
-from services.router.decision.model import Outcome
-from services.router.metrics import REASONS_OF
+from services.router.decision.model import REASONS_OF, Outcome
 from services.sandbox.faults import FaultList
 
 ROOT = Path(__file__).parents[3]
