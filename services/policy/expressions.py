@@ -182,7 +182,7 @@ class Language:
         except UnicodeEncodeError:
             raise ExpressionError([Fault(0, len(source), "this holds half a character")]) from None
         except RuntimeError as error:
-            raise ExpressionError(_faults(str(error), source, types)) from None
+            raise ExpressionError(_slips(source) or _faults(str(error), source, types)) from None
         result = checked.return_type().name().lower()
         if result not in wanted:
             raise ExpressionError([Fault(0, len(source), f"gives {result}, not {word}")])
@@ -232,6 +232,17 @@ def _translated(checked: _Checked, *, text: bool) -> Translation | None:
 
 # --- mistakes ------------------------------------------------------------------------------------
 
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_SLIP = re.compile(r"(?<![=!<>])=(?![=>])|=>|<>|(?<![\w.])(?:and|or|not)(?!\w)", re.IGNORECASE)
+_OTHERWISE: Final = {
+    "=": "use == to compare",
+    "=>": "use >= for 'at least'",
+    "<>": "use != for 'is not'",
+    "and": "use && for 'and'",
+    "or": "use || for 'or'",
+    "not": "use ! for 'not'",
+}
+_LITERALS: Final = {"True": "true", "False": "false", "None": "null"}
 _ERROR = re.compile(r"^(?:\w+: )?ERROR: <input>:(\d+):(\d+): (.*)$", re.MULTILINE)
 _FIELD = re.compile(r"undefined field '([^']*)' not found in struct '([^']*)'")
 _NAME = re.compile(r"undeclared reference to '([^']*)'")
@@ -241,6 +252,12 @@ _WORD_TYPES: Final = (
     (re.compile(r"google\.protobuf\.Timestamp"), "timestamp"),
     (re.compile(r"null_type"), "null"),
 )
+
+
+def _slips(source: str) -> list[Fault]:
+    """Return what is written as in other languages; a syntax error would only say where it is noticed."""
+    bare = _QUOTED.sub(lambda text: " " * len(text[0]), source)
+    return [Fault(found.start(), len(found[0]), _OTHERWISE[found[0].lower()]) for found in _SLIP.finditer(bare)]
 
 
 def _faults(text: str, source: str, types: Mapping[str, Field]) -> list[Fault]:
@@ -266,7 +283,10 @@ def _fault(message: str, offset: int, source: str, types: Mapping[str, Field]) -
     if match := _NAME.search(message):
         name = match[1].partition(".")[0]
         start, length = _selection(source, offset, match[1].rpartition(".")[2])
-        return Fault(start, length, f"unknown name {name!r}", nearest(name, types))
+        meant = _LITERALS.get(name) or nearest(name, types)
+        alone = match[1] == name and re.search(r"(?:[=!]=|[\[,]|^)\s*\Z", source[:start])
+        quoted = f": a text needs quotes of its own, '\"{name}\"'" if alone and not meant else ""
+        return Fault(start, length, f"unknown name {name!r}{quoted}", meant)
     if match := _OVERLOAD.search(message):
         operator, operands = match[1].strip("_").replace("_", " ").strip("@"), match[2]
         for pattern, word in _WORD_TYPES:

@@ -345,6 +345,39 @@ TABLE = [
     (
         "rules/10.yaml",
         "data.count >= 1",
+        'data.note = "a = b" and not data.count => 1 OR data.count <> 2',
+        [
+            "rules/10.yaml:5:51: rules[0].when: use == to compare",
+            "rules/10.yaml:5:61: rules[0].when: use && for 'and'",
+            "rules/10.yaml:5:65: rules[0].when: use ! for 'not'",
+            "rules/10.yaml:5:80: rules[0].when: use >= for 'at least'",
+            "rules/10.yaml:5:85: rules[0].when: use || for 'or'",
+            "rules/10.yaml:5:99: rules[0].when: use != for 'is not'",
+        ],
+    ),
+    (
+        "rules/10.yaml",
+        "data.count >= 1",
+        "data.note == late",
+        [
+            "rules/10.yaml:5:54: rules[0].when: unknown name 'late': a text needs quotes of its own, '\"late\"'",
+        ],
+    ),
+    (
+        "rules/10.yaml",
+        "data.count >= 1",
+        "data.note == None",
+        ["rules/10.yaml:5:54: rules[0].when: unknown name 'None' (did you mean 'null'?)"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        'expires_after: 4h\n    once: "survey"\n    once_window: 1d',
+        ["rules/10.yaml:13:12: rules[0].once: unknown name 'survey': a text needs quotes of its own, '\"survey\"'"],
+    ),
+    (
+        "rules/10.yaml",
+        "data.count >= 1",
         "data.count >=",
         ["rules/10.yaml:5:53: rules[0].when: syntax error: unexpected end"],
     ),

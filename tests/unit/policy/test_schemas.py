@@ -76,7 +76,8 @@ def test_a_schema_that_can_not_be_used_is_refused(given: dict[str, Any], message
 
 
 def test_what_is_required_may_be_described_elsewhere() -> None:
-    for elsewhere in ({"patternProperties": {"^b": {}}}, {"allOf": [{"properties": {"b": {}}}]}):
+    described: list[dict[str, Any]] = [{"patternProperties": {"^b": {}}}, {"allOf": [{"properties": {"b": {}}}]}]
+    for elsewhere in described:
         given = {"type": "object", "properties": {"a": {}}, "required": ["b"], **elsewhere}
         assert Schema(given).check({"b": 1}) == ()
     assert Schema({"type": "object", "required": ["b"]}).check({"b": 1}) == ()
