@@ -288,6 +288,36 @@ TABLE = [
     ),
     (
         "rules/10.yaml",
+        "{first: [ email ]}",
+        "[push, email]",
+        ["rules/10.yaml:17:15: rules[1].channels: must be written {first: [push, email]}, not as a list"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 4h\n    rollout: 20",
+        ["rules/10.yaml:13:14: rules[0].rollout: must be written {percent: 20}, not as a number"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 24",
+        ["rules/10.yaml:12:20: rules[0].expires_after: must be a duration such as 24h, not a number"],
+    ),
+    (
+        "caps.yaml",
+        "24h, over: drop",
+        "24, over: drop",
+        ["caps.yaml:2:81: caps[0].window: must be a duration such as 24h, not a number"],
+    ),
+    (
+        "templates/order/en.yaml",
+        'action: {label: "See it", url: "https://acme.example/{{ data.order }}"}',
+        'action: "https://acme.example/"',
+        ['templates/order/en.yaml:4:9: action: must be written {label: "...", url: "https://..."}, not as text'],
+    ),
+    (
+        "rules/10.yaml",
         "name: news",
         "name: order-news",
         ["rules/10.yaml:13:11: rules[1].name: the rule name 'order-news' is used twice"],

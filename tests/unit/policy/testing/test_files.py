@@ -27,11 +27,14 @@ def mistakes(text: str) -> list[str]:
     ("was", "instead", "says"),
     [
         ("start: 2026-03-28T22:30:00+01:00", "start: soon", "1:8: start: this is not an instant such as"),
+        ("22:30:00+01:00", "22:30:00", "1:8: start: '2026-03-28T22:30:00' has no offset from UTC: write it at the end"),
+        ("at: 20m", "at: 2026-03-28T23:00:00", "17:10: timeline[1].at: '2026-03-28T23:00:00' has no offset from UTC"),
+        ('"+4915112345678"', "+4915112345678", "4:22: customers.ana.addresses.sms: must be text: put it in quotes"),
         ("start: 2026", "begin: 2026", "1:1: begin: unknown key 'begin'"),
         (
             "email: ana@example.org",
             "emial: ana@example.org",
-            "4:47: customers.ana.addresses.emial: is not one of push, sms",
+            "4:40: customers.ana.addresses.emial: is not one of push, sms, email, chat, webhook, inbox, gateway (did",
         ),
         ("+4915112345678", "0151", "4:22: customers.ana.addresses.sms: is not a phone number"),
         ("locale: de\n", "local: de\n", "5:5: customers.ana.local: is not a key of a profile (did you mean 'locale'?)"),
