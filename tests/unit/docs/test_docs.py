@@ -156,6 +156,12 @@ def test_faults_in_examples_are_faults() -> None:
     msgspec.json.decode(example.strip(), type=FaultList)
 
 
+def test_the_table_of_outcomes_has_the_reasons_of_each() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| (`.+) \|$", text("docs/policy.md"), re.MULTILINE)
+    shown = {outcome: re.findall(r"`([A-Z_]+)`", reasons) for outcome, reasons in rows}
+    assert shown == {outcome.name: [reason.name for reason in reasons] for outcome, reasons in REASONS_OF.items()}
+
+
 def test_every_attribute_and_every_reason_is_explained() -> None:
     page = text("docs/events.md")
     reasons = [*check.Reason, *(reason.name for reason in REASONS_OF[Outcome.ERROR])]
