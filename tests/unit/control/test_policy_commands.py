@@ -366,7 +366,8 @@ def test_preview_of_data_that_lacks_something_fails(folder: Path) -> None:
 
 
 def test_preview_of_an_event_whose_data_breaks_the_schema_names_the_field(folder: Path) -> None:
-    wrong = json.dumps({**EVENT, "data": {**EVENT["data"], "customers_affected": "many"}})
+    data = {"area": "Mitte", "feeder": "F-17", "customers_affected": "many"}
+    wrong = json.dumps({**EVENT, "data": data})
     found = clarion("preview", folder, "outage", "--event", "-", stdin=wrong)
     expected = "stdin: data.customers_affected: must be integer (com.northwind.outage)"
     assert (found.exit_code, str(found.exception)) == (1, expected)
