@@ -86,7 +86,7 @@ def explain(
     at: Annotated[str, typer.Option(metavar="INSTANT", help="When.", show_default="the event's time, else now")] = "",
     as_json: Json = False,
 ) -> None:
-    """Say what would become of an event for a customer, why, and what the message would say.
+    """Say what would become of an event for a customer, why, and what the message says; exit code 1 if it is refused.
 
     Example: clarion policy explain deploy/policy --event event.json --customer ana.json --at 2026-03-28T22:30:00+01:00
     """
@@ -97,6 +97,8 @@ def explain(
         raise typer.BadParameter("only one of --event and --customer can be -")
     found = work.answer(folder, _read(event), _read(customer), at, WallClock().now())
     typer.echo(work.as_json(found).decode() if as_json else work.as_text(found), nl=as_json)
+    if found.refused:
+        raise typer.Exit(1)
 
 
 @policy_app.command("preview")

@@ -107,6 +107,38 @@ class Reason(IntEnum):
     POLICY_ERROR = 32
 
 
+# The reasons that an outcome can have (semantics 0).
+REASONS_OF: Mapping[Outcome, tuple[Reason, ...]] = {
+    Outcome.SEND: (Reason.ALLOWED, Reason.CLOSURE),
+    Outcome.HOLD: (Reason.QUIET_HOURS, Reason.CAP, Reason.DIGEST, Reason.PAUSED),
+    Outcome.SUPPRESSED: (
+        Reason.PREFERENCE_OFF,
+        Reason.NO_CONSENT,
+        Reason.SNOOZED,
+        Reason.LOCKED,
+        Reason.ADDRESS_SUPPRESSED,
+        Reason.NO_ADDRESS,
+        Reason.CAP_REACHED,
+        Reason.QUIET_HOURS,
+        Reason.NOT_MATERIAL,
+        Reason.NEVER_INFORMED,
+        Reason.ROLLOUT,
+        Reason.HOLDOUT,
+        Reason.STOPPED,
+        Reason.ONCE,
+        Reason.NOT_IN_AUDIENCE,
+        Reason.CHANNEL_FAILED,
+    ),
+    Outcome.SUPERSEDED: (Reason.SUPERSEDED,),
+    Outcome.STALE: (Reason.STALE,),
+    Outcome.TRANSIENT: (Reason.TRANSIENT,),
+    Outcome.EXPIRED: (Reason.EXPIRED,),
+    Outcome.DUPLICATE: (Reason.DUPLICATE,),
+    Outcome.NO_RULE: (Reason.NO_RULE,),
+    Outcome.ERROR: (Reason.POISON, Reason.ID_REUSED, Reason.UNKNOWN_TYPE, Reason.INVALID_DATA, Reason.POLICY_ERROR),
+}
+
+
 class Value(IntEnum):
     """What a preference says (semantics 4)."""
 

@@ -415,7 +415,7 @@ def test_a_decision_expires_by_its_event_or_its_rule_whichever_is_first() -> Non
         assert one(world.event(lifecycle=OPENED, expiry=given)).expires == NOON + lasts
 
 
-def closing_that_waits(**event: object) -> World:
+def closing_that_waits(**event: Any) -> World:
     """Tell of a beginning at noon, hold the end at 13:00, then take another event of the subject."""
     night = quiet(start="13:00", end="14:00")
     ends = rule(name="ends", plan=first("push"), when=condition(lambda s: s.event.lifecycle is Lifecycle.CANCELLED))
