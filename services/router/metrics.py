@@ -35,7 +35,7 @@ REASONS_OF: dict[Outcome, tuple[Reason, ...]] = {
     Outcome.NO_RULE: (R.NO_RULE,),
     Outcome.ERROR: (R.POISON, R.ID_REUSED, R.UNKNOWN_TYPE, R.INVALID_DATA, R.POLICY_ERROR),
 }
-DEAD_LETTER_INPUTS = ("events", "changes", "feedback")
+DEAD_LETTER_INPUTS = ("events", "changes", "feedback", "fanouts")
 
 _decisions = Counter("clarion_router_decisions_total", "Decision revisions by how and why.", ["outcome", "reason"])
 _sends = Counter("clarion_router_sends_total", "Sends made.", ["channel", "lane"])
@@ -43,6 +43,10 @@ _dead_letters = Counter("clarion_router_dead_letters_total", "Inputs nobody coul
 FORWARDED = Counter("clarion_router_forwarded_total", "Events found on a partition that was not theirs.")
 FAILURES = Counter("clarion_router_failures_total", "Records and holds that our own code failed on.")
 HOLDS = Gauge("clarion_router_holds", "Decisions that wait.")
+FANOUTS = Gauge(
+    "clarion_router_fanouts", "Fan-outs that have not ended, each counted on every partition of its audience."
+)
+MEMBERS = Counter("clarion_router_fanout_members_total", "Customers looked at for fan-outs.")
 DECIDE_LATENCY = Histogram(
     "clarion_router_accepted_to_decided_seconds",
     "From acceptance of an event to the start of the pass that decided it.",
