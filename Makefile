@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench bench-decision bench-state mutants clean
+.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench bench-decision bench-fanout bench-state mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,9 @@ bench: bench-decision ## figures, each beside its baseline
 
 bench-state: setup ## figures of the router's state: restore, cost and memory by number of customers
 	@$(BIN)/python -m bench.state
+
+bench-fanout: setup ## what a recipient of an event for everyone costs, and what urgent events notice of it
+	@$(BIN)/python -m bench.fanout
 
 bench-decision: setup ## what one decision costs, without Kafka; check and tests of large policies
 	@$(BIN)/python -m bench.decision
