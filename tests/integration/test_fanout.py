@@ -5,6 +5,8 @@ Then its end, for a selector that nobody fits any more: it reaches those who wer
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -42,7 +44,7 @@ def customers() -> dict[str, dict[str, object]]:
     }
 
 
-def for_many(event_id: str, audience: dict[str, object], data: object, **attributes: str) -> Message:
+def for_many(event_id: str, audience: Mapping[str, object], data: object, **attributes: str) -> Message:
     """Return an event about the incident, under its subject's key."""
     outage = {"type": "com.northwind.outage", "subject": "INC-7", **attributes}
     whom = msgspec.json.encode(audience).decode()
@@ -54,11 +56,15 @@ def of(found: Following, event_id: str) -> list[DecisionRecord]:
     return [each for each in found.decisions if each.event_id == event_id and each.terminal]
 
 
+def _judged(event_id: str, count: int, found: Following) -> bool:
+    return len(of(found, event_id)) >= count
+
+
 async def kill_in_turn(stack: Stack, found: Following, event_id: str, members: int, kills: int) -> None:
     """Kill the router several times while members are judged."""
     for share in range(1, kills + 1):
         enough = members * share // (kills + 2)
-        await found.until(lambda found, enough=enough: len(of(found, event_id)) >= enough)
+        await found.until(partial(_judged, event_id, enough))
         stack.kill("router")
         assert len(of(found, event_id)) < members, "it was too late to kill it in the middle"
         await stack.start("router")
