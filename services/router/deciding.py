@@ -42,7 +42,7 @@ from services.router.decision.model import (
     Result,
     Taken,
 )
-from services.router.fanout import CHUNK, SHARE, Desk, FanOutWork
+from services.router.fanout import Desk, FanOutWork
 from services.router.fanout_records import FanOut
 from services.router.indexes import CustomerKey
 from services.router.state import State, identity_key, identity_key_of_many
@@ -109,11 +109,11 @@ class Pass:
             self._take(record, "fanouts", self._adopt)
         for customer in self._state.timers.take_due(self._now, MAX_DUE):
             self._due(customer)
-        self._fan_out(CHUNK, urgent=True)
         events = taken.get(self._topics.events, ())
+        self._fan_out(urgent=True, events=bool(events))
         for record in events:
             self._take(record, "events", self._event)
-        self._fan_out(SHARE if events else CHUNK, urgent=False)
+        self._fan_out(urgent=False, events=bool(events))
         self._state.forget_identities(self._now - self._longest_dedup_window(), IDENTITY_BUDGET)
         self._sweep()
         self.outputs.append(self._pass_record())
@@ -299,12 +299,12 @@ class Pass:
             raise codec.PoisonError("the fan-out names customers of another partition")
         self._state.fanouts.adopt(fan, record.value or b"")
 
-    def _fan_out(self, limit: int, *, urgent: bool) -> None:
+    def _fan_out(self, *, urgent: bool, events: bool) -> None:
         self._allowed = (
             max(MAX_WRITTEN, self._written + LEAST_WRITTEN),
             max(MAX_WRITTEN_BYTES, self._bytes + LEAST_WRITTEN_BYTES),
         )
-        self._fanning.work(limit, urgent=urgent)
+        self._fanning.work(urgent=urgent, events=events)
         for ending in self._fanning.endings:
             value = fanout_records.report(ending.fan, ending.progress, self._partition, finished=self._now)
             self._write(self._topics.decisions, fanout_records.REPORT_KEY, value)

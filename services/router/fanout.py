@@ -2,7 +2,8 @@
 
 A chunk is decided at the pass's one `now`, under the policy in force then: rules are matched anew. Fan-outs take turns,
 a few members each, in the order of their offsets, so that a small one does not wait for a large one; those of one
-subject wait for one another. A pass that has events of its own gives the others a small share, never nothing.
+subject wait for one another. While single events come, passes are short, so that the next event need not wait for long;
+fan-outs that are not urgent then have a small share of each, never nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from services.router import metrics
 from services.router.decision import rules
 from services.router.decision.model import (
     MINUTE,
+    SECOND,
     Control,
     ControlKind,
     Decision,
@@ -37,9 +39,10 @@ from services.router.state import State
 
 _log = structlog.get_logger()
 
-# Members of a pass: of a pass that has nothing else to decide, and of one that has events.
+# Members of a pass: where no single events come, and where some came within the last second.
 CHUNK = 200
 SHARE = 25
+LULL = SECOND
 # Members of one fan-out before the next one has its turn.
 TURN = 50
 # A fan-out to a selector or everyone is small up to so many customers of all partitions together.
@@ -93,9 +96,13 @@ class FanOutWork:
         self._desk = desk
         self._running = desk.state.fanouts
 
-    def work(self, limit: int, *, urgent: bool) -> int:
-        """Judge up to `limit` members of the fan-outs that are urgent, or of those that are not; return how many."""
-        left = limit
+    def work(self, *, urgent: bool, events: bool) -> None:
+        """Judge members of the fan-outs that are urgent, or of those that are not; `events`: the pass has some."""
+        now = self._desk.now
+        if events:
+            self._running.last_event = now
+        lull = now - self._running.last_event >= LULL
+        left = CHUNK if urgent or lull else SHARE
         while left > 0:
             turns = self._turns(urgent=urgent)
             if not turns:
@@ -103,8 +110,7 @@ class FanOutWork:
             for fan, view, policy in turns:
                 left -= self._chunk(fan, view, policy, min(left, TURN))
                 if left <= 0 or not self._desk.room():
-                    return limit - left
-        return limit - left
+                    return
 
     def _turns(self, *, urgent: bool) -> list[tuple[FanOut, View, Policy]]:
         """Return whose turn it is, beginning behind the one that was served last."""

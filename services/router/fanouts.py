@@ -2,7 +2,7 @@
 
 Those of one subject stand in a queue: only the first of it, its head, is worked off. Each has a record that never
 changes and one that says how far it is; both are gone when it has ended. Which rules apply to its event is worked out
-once for each policy and kept in memory.
+once for each policy and kept in memory, as is which one had its turn last, and when a single event came.
 """
 
 from collections import deque
@@ -52,6 +52,7 @@ class FanOuts:
         self._postponed: dict[int, int] = {}
         self.views: dict[int, View] = {}
         self.served = -1
+        self.last_event = 0
         for entry in overlay.entries(indexes.FANOUT, b"", _ALL):
             self._load(indexes.time_of(entry), indexes.rest_of(entry))
 

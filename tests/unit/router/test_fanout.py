@@ -400,6 +400,28 @@ def test_members_have_a_small_share_of_passes_that_have_events_and_urgent_ones_t
     assert order == ["urgent"] * fanout.CHUNK + ["single"] + ["bulk"] * fanout.SHARE
 
 
+def test_passes_stay_short_for_a_second_after_a_single_event() -> None:
+    subject = cluster()
+    subject.put(*names(2_000))
+    subject.publish("e1", EVERYONE)
+    single = names(1)[0]
+    home = partition_of(f"northwind|{single}".encode(), PARTITIONS)
+    for number in (0, 1, 0, 1):
+        subject.step(number)
+    subject.now += fanout.LULL
+    subject.publish("single", {"customers": [single]})
+    taken = [_members(subject.step(home))]
+    for wait in (1, fanout.LULL - 2, 1):
+        subject.now += wait
+        taken.append(_members(subject.step(home)))
+    assert taken == [fanout.SHARE, fanout.SHARE, fanout.SHARE, fanout.CHUNK]
+
+
+def _members(outputs: list[Write]) -> int:
+    (record,) = [write for write in outputs if write.key == b"@pass"]
+    return sum(chunk.members for chunk in decision_pb2.Pass.FromString(record.value or b"").chunks)
+
+
 def _is(event_id: str) -> Callable[[Scope], bool]:
     return lambda scope: scope.event.id == event_id
 
