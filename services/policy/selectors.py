@@ -9,7 +9,8 @@ from functools import lru_cache
 from services.policy.expressions import Compiled, ExpressionError, Fault, Language, customer_language
 from services.router.decision.model import Policy
 
-MAX_SELECTOR = 4_000
+# Compiling a longer one takes milliseconds, and whoever may publish may send many.
+MAX_SELECTOR = 1_000
 _KEPT = 256
 _LANGUAGES = 16
 

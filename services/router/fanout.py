@@ -52,6 +52,8 @@ COUNTED = 20_000
 # Looking these values up costs less than looking at everyone.
 MOST_VALUES = 20
 LOOK_AGAIN = MINUTE
+# Rules are matched and selectors compiled for so many fan-outs in a pass; the others come in the next ones.
+LOOKS = 50
 
 
 class Policies(Protocol):
@@ -95,6 +97,7 @@ class FanOutWork:
         self.endings: list[Ending] = []
         self._desk = desk
         self._running = desk.state.fanouts
+        self._looks = 0
 
     def work(self, *, urgent: bool, events: bool) -> None:
         """Judge members of the fan-outs that are urgent, or of those that are not; `events`: the pass has some."""
@@ -132,11 +135,18 @@ class FanOutWork:
         policy = self._desk.policies.active(fan.event.tenant)
         if policy is None or self._running.postponed(fan) > self._desk.now:
             return None
+        view = self._running.views.get(fan.offset)
+        if view is not None and view.policy_hash == policy.hash:
+            return view, policy
+        if self._looks >= LOOKS:
+            return None
+        self._looks += 1
         try:
-            return look(fan, self._running.views, policy), policy
+            view = self._running.views[fan.offset] = _view(fan, policy)
         except Exception as error:  # noqa: BLE001  # what one event makes fail must not stop a partition: it waits, counted
             self._failed(fan, error)
             return None
+        return view, policy
 
     def _steered(self, fan: FanOut, view: View, policy: Policy) -> bool:
         """Note a control that holds or ends a fan-out; say whether there is one."""
@@ -261,14 +271,6 @@ def next_due(state: State, policies: Policies, now: int) -> int | None:
             return 0
         soonest = until if soonest is None else min(soonest, until)
     return soonest
-
-
-def look(fan: FanOut, views: dict[int, View], policy: Policy) -> View:
-    """Return what a policy makes of a fan-out, worked out once for each policy."""
-    view = views.get(fan.offset)
-    if view is None or view.policy_hash != policy.hash:
-        view = views[fan.offset] = _view(fan, policy)
-    return view
 
 
 def _view(fan: FanOut, policy: Policy) -> View:

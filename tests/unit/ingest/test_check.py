@@ -139,7 +139,7 @@ MISTAKES = [
         setting(audience=event_pb2.Audience(select="true " + " " * 4_000)),
         "INVALID_AUDIENCE",
         "audience.select",
-        "it has more than 4000 characters at character 4001",
+        "it has more than 1000 characters at character 1001",
     ),
     (setting(audience=named("a|b")), "INVALID_EVENT", "audience.customers.ids[0]", 'must not have "|" in it'),
     (setting(audience=named("a\nb")), "INVALID_EVENT", "audience.customers.ids[0]", HOSTILE),

@@ -422,6 +422,22 @@ def _members(outputs: list[Write]) -> int:
     return sum(chunk.members for chunk in decision_pb2.Pass.FromString(record.value or b"").chunks)
 
 
+def test_a_pass_makes_out_what_a_few_fan_outs_are_about_and_the_next_ones_the_others() -> None:
+    subject = cluster()
+    subject.put("ana")
+    home = partition_of(b"northwind|ana", PARTITIONS)
+    for number in range(2 * fanout.LOOKS + 5):
+        subject.publish(f"e{number}", EVERYONE)
+    for number in (0, 1):
+        subject.step(number)
+    subject.step(home)
+    assert len(subject.owners[home].state.fanouts.views) <= fanout.LOOKS
+    subject.run()
+    assert [subject.became(f"e{number}") for number in range(2 * fanout.LOOKS + 5)] == [{"ana": ALLOWED}] * (
+        2 * fanout.LOOKS + 5
+    )
+
+
 def _is(event_id: str) -> Callable[[Scope], bool]:
     return lambda scope: scope.event.id == event_id
 
