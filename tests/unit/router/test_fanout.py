@@ -13,12 +13,12 @@ from services.common.partitions import partition_of
 from services.common.processor.ports import Batch, Change, Position, Record, Write
 from services.common.processor.store import MemoryStore
 from services.common.topics import Topics
-from services.router import fanout
+from services.router import fanout, fanout_records
 from services.router.deciding import Pass
 from services.router.decision.model import Control, ControlKind, MessageClass, Policy, Scope
 from services.router.indexes import INDEX
 from services.router.state import State
-from tests.builders import NOON, condition, first, policy, quiet, rule
+from tests.builders import NOON, condition, event, first, policy, quiet, rule
 
 PARTITIONS = 2
 TOPICS = Topics(partitions=PARTITIONS)
@@ -625,6 +625,29 @@ def test_what_is_no_fan_out_is_a_dead_letter() -> None:
     subject.run()
     assert [write.topic for _, write in subject.written].count(TOPICS.dead_letters) == 1
     assert len(subject.owners[0].state.fanouts) == 0
+
+
+def test_a_fan_out_with_names_of_another_partition_is_a_dead_letter() -> None:
+    subject = cluster()
+    value = fanout_records.encode(b"id", event(customers=("ana",)), NOON, 1)
+    away = 1 - partition_of(b"northwind|ana", PARTITIONS)
+    subject.append(TOPICS.fanouts, b"x", value, partition=away)
+    subject.run()
+    assert [write.topic for _, write in subject.written].count(TOPICS.dead_letters) == 1
+    assert subject.decisions() == []
+
+
+def test_what_belongs_to_the_partition_is_no_customer_to_be_freed_of_anything() -> None:
+    subject = cluster(controls=(steer(ControlKind.FANOUT_PAUSE),))
+    subject.put("ana")
+    subject.publish("e1", EVERYONE)
+    subject.run()
+    for number in (0, 1, 0, 1):
+        subject.crash(number)
+        subject.step(number)
+    subject.known.policy = replace(subject.known.policy, controls=())
+    subject.run()
+    assert subject.became("e1") == {"ana": ALLOWED}
 
 
 def test_who_comes_and_goes_is_judged_as_he_is_when_his_chunk_is_taken() -> None:
