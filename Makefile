@@ -10,7 +10,7 @@ WORKERS ?= 2
 SEEDS ?= 1000
 FROM ?= 0
 
-.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit simulate integration bench bench-decision bench-state mutants clean
+.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit simulate integration bench bench-decision bench-fanout bench-state mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,6 +88,9 @@ integration: setup ## real Kafka, real processes, kill -9
 
 bench: bench-decision ## figures, each beside its baseline
 	@$(BIN)/python -m bench.router
+
+bench-fanout: setup ## what a recipient of an event for everyone costs, and what urgent events notice of it
+	@$(BIN)/python -m bench.fanout
 
 bench-decision: setup ## what one decision costs, without Kafka; check and tests of large policies
 	@$(BIN)/python -m bench.decision

@@ -4,10 +4,12 @@ Each function gives what is wrong as the rest of a sentence that begins with the
 """
 
 import re
+from collections.abc import Sequence
 
 MAX_EVENT_BYTES = 65_536
 MAX_ID_BYTES = 256
 MAX_URI_BYTES = 1_024
+MAX_NAMED_CUSTOMERS = 1_000
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -34,6 +36,16 @@ def text_mistake(text: str, limit: int, *, required: bool = False) -> str:
     if _HOSTILE.search(text):
         return "must not have control or text direction characters"
     return ""
+
+
+def event_key(tenant: str, customers: Sequence[str], subject: str, source: str, event_id: str) -> bytes:
+    """Return the key of an event: that of its customer if it names exactly one, else its subject's, else its own.
+
+    Events of one key are taken in order, and recognised when they come again.
+    """
+    if len(customers) == 1:
+        return f"{tenant}|{customers[0]}".encode()
+    return f"{tenant}|{subject}".encode() if subject else f"{tenant}|{source}|{event_id}".encode()
 
 
 def shown(text: str) -> str:

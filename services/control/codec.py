@@ -6,11 +6,13 @@ An enumeration's number that this version does not know is an error, never a gue
 
 import json
 
-from clarion.v1 import control_pb2, decision_pb2, feedback_pb2, profile_pb2, send_pb2
+from clarion.v1 import control_pb2, decision_pb2, fanout_pb2, feedback_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
 from services.control.records import (
     AcceptedEvent,
     DecisionRecord,
+    FanOutRecord,
+    FanOutStage,
     FeedbackRecord,
     ProfileChange,
     SendRecord,
@@ -29,7 +31,7 @@ from services.router.decision.model import (
 
 
 def decision(record: Record) -> DecisionRecord | None:
-    """Return the decision that a record of `clarion.decisions.v1` holds, None for a pass record."""
+    """Return the decision that a record of `clarion.decisions.v1` holds, None for a pass record or a report."""
     if record.key is None or record.key.startswith(b"@"):
         return None
     wire = decision_pb2.Decision.FromString(record.value or b"")
@@ -74,6 +76,40 @@ def decision(record: Record) -> DecisionRecord | None:
         key=record.key.decode(errors="replace"),
         partition=record.partition,
         offset=record.offset,
+    )
+
+
+def is_report(key: bytes | None) -> bool:
+    """Whether a record is about a fan-out: one that ended, among the decisions, or one that runs, in the state."""
+    return key is not None and (key == b"@fanout" or key.split(b"|", 3)[1:3] == [b"", b"progress"])
+
+
+def fan_out(record: Record) -> FanOutRecord:
+    """Return what a record says about a fan-out (see `is_report`)."""
+    wire = fanout_pb2.FanOutReport.FromString(record.value or b"")
+    return FanOutRecord(
+        fan_out_id=wire.fan_out_id,
+        tenant=wire.tenant,
+        source=wire.source,
+        event_id=wire.event_id,
+        event_type=wire.event_type,
+        subject=wire.subject,
+        audience=wire.audience,
+        partition=record.partition,
+        partitions=wire.partitions,
+        stage=FanOutStage(wire.state),
+        first_seen=wire.first_seen_us,
+        started=wire.start_time_us,
+        updated=wire.update_time_us,
+        finished=wire.finish_time_us,
+        judged=wire.judged,
+        pending=wire.pending,
+        at_least=wire.pending_at_least,
+        counts=tuple((Outcome(each.outcome), Reason(each.reason), each.count) for each in wire.counts),
+        failed=wire.failed,
+        cursor=wire.cursor,
+        bulk=wire.bulk,
+        detail=wire.detail,
     )
 
 

@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 from msgspec import Struct
 
 from clarion.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
+from services.common.identifiers import event_key
 from services.control.errors import ClarionError
 from services.control.event_lines import CustomerLine, EventLine, Mistake, Mistakes, read_customers, read_events
 from services.control.lanes import Batch, spread
@@ -85,7 +86,7 @@ async def publish_portions(
         async def send(batch: Batch[event_pb2.Event]) -> None:
             await _send_events(stub, batch, report)
 
-        await spread(_readable(portions, report), _customer_of_event, send)
+        await spread(_readable(portions, report), _key_of_event, send)
     return report.sorted()
 
 
@@ -138,9 +139,9 @@ async def _readable(
         yield readable
 
 
-def _customer_of_event(event: event_pb2.Event) -> str:
-    named = event.audience.customers.ids
-    return f"{event.tenant}|{named[0]}" if named else f"{event.tenant}|{event.subject or event.id}"
+def _key_of_event(event: event_pb2.Event) -> str:
+    """Return under which key an event goes: that of its record, so that what must keep its order does."""
+    return event_key(event.tenant, event.audience.customers.ids, event.subject, event.source, event.id).decode()
 
 
 def _customer_of_request(request: ingest_pb2.PutCustomerRequest) -> str:

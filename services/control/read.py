@@ -21,7 +21,7 @@ from services.common.topics import LANES, Topics
 from services.control import codec
 from services.control.audit.evidence import Evidence
 from services.control.errors import ClarionError
-from services.control.records import AcceptedEvent, DecisionRecord, FeedbackRecord, Mail
+from services.control.records import AcceptedEvent, DecisionRecord, FanOutRecord, FeedbackRecord, Mail
 from services.policy.bundle import Bundle
 from services.policy.codec import Activation, StoredBundle, parse
 from services.policy.compile import compile_policy
@@ -50,8 +50,13 @@ class Log:
         except UnknownTopicOrPartitionError as error:
             raise ClarionError(f"the topic {topic} is not there: run `clarion topics apply`") from error
 
-    async def records(self, topic: str, only: Iterable[int] | None = None) -> list[Record]:
-        """Read a topic, or some partitions of it, whole; records of one partition are in their order."""
+    async def records(
+        self, topic: str, only: Iterable[int] | None = None, wanted: Callable[[bytes | None], bool] | None = None
+    ) -> list[Record]:
+        """Read a topic, or some partitions of it, whole; records of one partition are in their order.
+
+        `wanted` says of which keys: the others are not kept.
+        """
         numbers = tuple(only) if only is not None else await self.partitions(topic)
         partitions = [TopicPartition(topic, number) for number in numbers]
         self._uncommitted.assign(partitions)
@@ -61,7 +66,7 @@ class Log:
         found: list[Record] = []
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                await self._read(ends, found)
+                await self._read(ends, found, wanted)
         except TimeoutError as error:
             raise ClarionError(f"a transaction on {topic} does not end; what is behind it can't be read yet") from error
         return found
@@ -72,7 +77,12 @@ class Log:
         number = partition_of(key, len(await self.partitions(topic)))
         return [record for record in await self.records(topic, (number,)) if record.key == key]
 
-    async def _read(self, ends: Mapping[TopicPartition, int], found: list[Record]) -> None:
+    async def _read(
+        self,
+        ends: Mapping[TopicPartition, int],
+        found: list[Record],
+        wanted: Callable[[bytes | None], bool] | None,
+    ) -> None:
         behind = [each for each in ends if await self._committed.position(each) < ends[each]]
         while behind:
             batches = await self._committed.getmany(*behind, timeout_ms=100)
@@ -88,6 +98,7 @@ class Log:
                         headers=tuple(each.headers),
                     )
                     for each in batch
+                    if wanted is None or wanted(each.key)
                 ]
             behind = [each for each in behind if await self._committed.position(each) < ends[each]]
 
@@ -126,6 +137,18 @@ async def all_decisions(log: Log) -> list[DecisionRecord]:
     """Return all decisions, in order of the log within each partition."""
     records = await log.records(log.topics.decisions)
     return [found for found in readable(codec.decision, records) if found is not None]
+
+
+async def fan_outs(log: Log) -> list[FanOutRecord]:
+    """Return how far each fan-out is on each partition, and how those ended that have."""
+    running: dict[tuple[int, bytes | None], Record] = {}
+    # The state first: what ends while this is read is then found at least once.
+    for record in await log.records(log.topics.state, wanted=codec.is_report):
+        running[record.partition, record.key] = record
+    ended = list(readable(codec.fan_out, await log.records(log.topics.decisions, wanted=codec.is_report)))
+    known = {(each.fan_out_id, each.partition) for each in ended}
+    alive = readable(codec.fan_out, (record for record in running.values() if record.value is not None))
+    return ended + [each for each in alive if (each.fan_out_id, each.partition) not in known]
 
 
 async def feedback(log: Log, tenant: str, customer: str) -> list[FeedbackRecord]:
@@ -171,6 +194,7 @@ async def evidence(log: Log, mails: Iterable[Mail], default_tenant: str = "") ->
         dead_letters=frozenset((partition, offset) for topic, partition, offset in letters if topic == topics.events),
         changes=tuple(readable(codec.change, await log.records(topics.changes))),
         decisions=tuple(await all_decisions(log)),
+        fan_outs=tuple(await fan_outs(log)),
         sends=tuple(sends),
         feedback=tuple(readable(codec.feedback, await log.records(topics.feedback))),
         mails=tuple(mails),

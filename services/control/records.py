@@ -5,6 +5,7 @@ Enumerations and the parts of a trace are those of the decision core, so that a 
 """
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any
 
 from msgspec import Struct
@@ -113,6 +114,48 @@ class AcceptedEvent(Struct, frozen=True, gc=False):
     partition: int
     offset: int
     accepted: int = 0
+
+
+class FanOutStage(IntEnum):
+    """How far a fan-out is; numbers of `clarion.v1.FanOutState`."""
+
+    WAITING = 1
+    RUNNING = 2
+    PAUSED = 3
+    FINISHED = 4
+    ABORTED = 5
+
+    @property
+    def ended(self) -> bool:
+        """Whether no member will be judged any more."""
+        return self in (FanOutStage.FINISHED, FanOutStage.ABORTED)
+
+
+class FanOutRecord(Struct, frozen=True, gc=False):
+    """An event for many on one partition: how far it is, or how it ended. Times in microseconds, 0: not yet."""
+
+    fan_out_id: bytes
+    tenant: str
+    source: str
+    event_id: str
+    event_type: str
+    subject: str
+    audience: str
+    partition: int
+    partitions: int
+    stage: FanOutStage
+    first_seen: int
+    started: int = 0
+    updated: int = 0
+    finished: int = 0
+    judged: int = 0
+    pending: int = 0
+    at_least: bool = False
+    counts: tuple[tuple[Outcome, Reason, int], ...] = ()
+    failed: int = 0
+    cursor: str = ""
+    bulk: bool = False
+    detail: str = ""
 
 
 class ProfileChange(Struct, frozen=True, gc=False):

@@ -3,11 +3,11 @@
 A refusal has one reason, the first of `Reason` that any of its violations has; its sentences name fields, never the
 values of `data`. What needs a clock (expiry, a time in the future) or the customer is the router's to decide.
 A trace context that does not parse is ignored, as its specification asks: it must not cost anyone a message.
-In this step an audience is exactly one named customer.
+An audience is a list of names, a selector that compiles against the policy's attributes, or everyone.
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from clarion.v1 import event_pb2
 from services.common.identifiers import (
     MAX_EVENT_BYTES,
     MAX_ID_BYTES,
+    MAX_NAMED_CUSTOMERS,
     MAX_URI_BYTES,
     customer_mistake,
     shown,
@@ -25,11 +26,12 @@ from services.common.identifiers import (
     text_mistake,
 )
 from services.common.strict_json import JsonMistake, parse
+from services.policy import selectors
 from services.router.decision.model import EventType, Policy
 
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 _LAST_NANO = 999_999_999
-_ONE_CUSTOMER = "must name exactly one customer: audience.customers.ids with one id"
+_NO_AUDIENCE = "must be audience.customers.ids (1 to 1000 of them), audience.select (CEL) or audience.everyone (true)"
 
 
 class Reason(StrEnum):
@@ -38,7 +40,7 @@ class Reason(StrEnum):
     TOO_LARGE = "TOO_LARGE"
     INVALID_EVENT = "INVALID_EVENT"
     INVALID_CUSTOMER = "INVALID_CUSTOMER"
-    UNSUPPORTED_AUDIENCE = "UNSUPPORTED_AUDIENCE"
+    INVALID_AUDIENCE = "INVALID_AUDIENCE"
     NO_POLICY = "NO_POLICY"
     UNKNOWN_TYPE = "UNKNOWN_TYPE"
     INVALID_DATA = "INVALID_DATA"
@@ -65,10 +67,9 @@ class Refused(Struct, frozen=True, gc=False):
 
 
 class Taken(Struct, frozen=True):
-    """An event that may come in, with the tenant and the one customer it is for."""
+    """An event that may come in, with its tenant."""
 
     tenant: str
-    customer: str
     event: event_pb2.Event
 
 
@@ -81,8 +82,7 @@ def check_event(event: event_pb2.Event, policy_of: PolicyOf, default_tenant: str
     if size > MAX_EVENT_BYTES:
         return refused([too_large("event", size)])
     tenant = event.tenant or default_tenant
-    customer = _named(event.audience)
-    violations = [*_attributes(event), *tenant_violations(tenant, Reason.INVALID_EVENT), *_audience(customer)]
+    violations = [*_attributes(event), *tenant_violations(tenant, Reason.INVALID_EVENT), *_audience(event.audience)]
     policy = policy_of(tenant) if tenant else None
     if policy is not None:
         violations += _against(event, policy)
@@ -90,7 +90,7 @@ def check_event(event: event_pb2.Event, policy_of: PolicyOf, default_tenant: str
         violations += _data(event, None)
         if tenant and not any(violation.field == "tenant" for violation in violations):
             violations.append(_no_policy(tenant))
-    return refused(violations) if violations else Taken(tenant, customer, event)
+    return refused(violations) if violations else Taken(tenant, event)
 
 
 def refused(violations: list[Violation]) -> Refused:
@@ -145,18 +145,31 @@ def _instant(field: str, instant: Timestamp) -> Iterator[Violation]:
         yield Violation(field, "must be an instant from 1970 to 9999", Reason.INVALID_EVENT)
 
 
-def _named(audience: event_pb2.Audience) -> str:
-    """Return the one named customer, or nothing when the audience is any other."""
-    if audience.WhichOneof("kind") == "customers" and len(audience.customers.ids) == 1:
-        return audience.customers.ids[0]
-    return ""
+def _audience(audience: event_pb2.Audience) -> Iterator[Violation]:
+    match audience.WhichOneof("kind"):
+        case "customers":
+            yield from _names(audience.customers.ids)
+        case "select" if audience.select.strip():
+            pass  # the policy says what is wrong with it
+        case "everyone" if audience.everyone:
+            pass
+        case _:
+            yield Violation("audience", _NO_AUDIENCE, Reason.INVALID_AUDIENCE)
 
 
-def _audience(customer: str) -> Iterator[Violation]:
-    if customer:
-        yield from customer_violations("audience.customers.ids[0]", customer, Reason.INVALID_EVENT)
-    else:
-        yield Violation("audience", _ONE_CUSTOMER, Reason.UNSUPPORTED_AUDIENCE)
+def _names(ids: Sequence[str]) -> Iterator[Violation]:
+    where = "audience.customers.ids"
+    if not 1 <= len(ids) <= MAX_NAMED_CUSTOMERS:
+        many = f"must name 1 to {MAX_NAMED_CUSTOMERS} customers, not {len(ids)}"
+        yield Violation(where, many, Reason.INVALID_AUDIENCE)
+        return
+    seen: set[str] = set()
+    for place, customer in enumerate(ids):
+        field = f"{where}[{place}]"
+        yield from customer_violations(field, customer, Reason.INVALID_EVENT)
+        if customer in seen:
+            yield Violation(field, "is named twice", Reason.INVALID_AUDIENCE)
+        seen.add(customer)
 
 
 def _no_policy(tenant: str) -> Violation:
@@ -172,6 +185,9 @@ def _against(event: event_pb2.Event, policy: Policy) -> Iterator[Violation]:
     elif not declared.lifecycle and event.lifecycle > event_pb2.LIFECYCLE_POINT:
         yield Violation("lifecycle", "must be POINT: the type is declared without a lifecycle", Reason.INVALID_DATA)
     yield from _data(event, declared)
+    if event.audience.select.strip():
+        for mistake in selectors.mistakes(policy, event.audience.select):
+            yield Violation("audience.select", mistake, Reason.INVALID_AUDIENCE)
 
 
 def _unknown_type(name: str, policy: Policy) -> str:

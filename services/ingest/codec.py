@@ -1,7 +1,8 @@
 """What the doors write: checked values become records of Kafka.
 
 An event is a CloudEvent in binary mode: its attributes are headers `ce_*` in UTF-8, its data is the value as it came,
-its key is `tenant|customer`. An attribute that was not given has no header; instants are RFC 3339 in UTC.
+its key is `tenant|customer` if it names one customer, else its subject's or its own. An attribute that was not given
+has no header; instants are RFC 3339 in UTC.
 A change of a customer is protobuf under the same key, so that it reaches the same owner in order.
 """
 
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from clarion.v1 import event_pb2, profile_pb2
 from services.common.clock import iso
-from services.common.identifiers import MAX_EVENT_BYTES
+from services.common.identifiers import MAX_EVENT_BYTES, event_key
 from services.ingest.check import Refused, Taken, refused, too_large
 
 JSON_TYPE = "application/json"
@@ -46,12 +47,23 @@ def event_record(taken: Taken, traceparent: str, door: str) -> Record:
         ("ce_severity", _SEVERITIES.get(event.severity, "")),
         ("ce_expirytime", _instant(event.expire_time) if event.HasField("expire_time") else ""),
         ("ce_traceparent", traceparent),
-        ("ce_audience", msgspec.json.encode({"customers": [taken.customer]}).decode()),
+        ("ce_audience", msgspec.json.encode(_audience(event.audience)).decode()),
         ("content-type", event.data_content_type or JSON_TYPE),
         ("clarion-door", door),
     )
     headers = tuple((name, text.encode()) for name, text in attributes if text)
-    return Record(customer_key(taken.tenant, taken.customer), event.data, headers)
+    key = event_key(taken.tenant, event.audience.customers.ids, event.subject, event.source, event.id)
+    return Record(key, event.data, headers)
+
+
+def _audience(audience: event_pb2.Audience) -> dict[str, object]:
+    match audience.WhichOneof("kind"):
+        case "select":
+            return {"select": audience.select}
+        case "everyone":
+            return {"everyone": True}
+        case _:
+            return {"customers": list(audience.customers.ids)}
 
 
 def fit(record: Record) -> Record | Refused:

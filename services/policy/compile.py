@@ -93,6 +93,7 @@ def _policy(
         rules_by_name=MappingProxyType({rule.name: rule for rule in rules if not rule.ignore}),
         digests=DIGEST in found.template_names,
         memory=max([0, *(cap.window for cap in caps), *(rule.once_window for rule in rules)]),
+        attributes=MappingProxyType(dict(found.tenant.attributes)),
     )
 
 

@@ -12,7 +12,7 @@ from services.common.processor.stores import configured_stores
 from services.common.tables import Table
 from services.common.topics import Topics
 from services.policy.registry import Registry
-from services.router import metrics
+from services.router import fanout, metrics
 from services.router.deciding import Pass, lifted
 from services.router.indexes import INDEX
 from services.router.settings import RouterSettings
@@ -33,8 +33,9 @@ class Deciding:
         self._topics = topics
         self._registry = registry
         self._tenant = tenant
-        self._counted = 0
-        self._count(state.holds)
+        self._counted = (0, 0)
+        self._now = 0
+        self._count(state.holds, len(state.fanouts))
 
     async def process(self, batch: Batch) -> None:
         """Decide a batch and commit it."""
@@ -42,26 +43,30 @@ class Deciding:
         work.decide_all()
         await self._committer.commit(work.outputs, self._state.changes(), batch)
         self._state.committed()
-        self._count(self._state.holds)
+        self._now = batch.now
+        self._count(self._state.holds, len(self._state.fanouts))
 
     def next_due(self) -> int | None:
-        """Return when the next hold is due: now if a control that paused some was lifted."""
+        """Return when the next hold is due, or a fan-out goes on: now if a control that paused some was lifted."""
         # What a control that has ended by itself paused has timers of its own.
         if lifted(self._state, self._registry, 0, 1):
             return 0
-        return self._state.timers.next_due()
+        dues = (fanout.next_due(self._state, self._registry, self._now), self._state.timers.next_due())
+        return min((due for due in dues if due is not None), default=None)
 
     async def drain(self) -> None:
         """Nothing is under way between passes."""
 
     async def close(self) -> None:
-        """Take the partition's holds out of the count."""
-        self._count(0)
+        """Take the partition's holds and fan-outs out of the count."""
+        self._count(0, 0)
         self._state.close()
 
-    def _count(self, holds: int) -> None:
-        metrics.HOLDS.inc(holds - self._counted)
-        self._counted = holds
+    def _count(self, holds: int, running: int) -> None:
+        before_holds, before_running = self._counted
+        metrics.HOLDS.inc(holds - before_holds)
+        metrics.FANOUTS.inc(running - before_running)
+        self._counted = (holds, running)
 
 
 async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
@@ -74,7 +79,12 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
     plan = Plan(
         application="router",
         group=f"{settings.topic_prefix}clarion-router",
-        inputs=(Input(topics.changes, to_the_end=True), Input(topics.feedback, to_the_end=True), Input(topics.events)),
+        inputs=(
+            Input(topics.changes, to_the_end=True),
+            Input(topics.feedback, to_the_end=True),
+            Input(topics.fanouts),
+            Input(topics.events),
+        ),
         changelog=topics.state,
         stores=configured_stores(settings),
         index=INDEX,
@@ -84,7 +94,8 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
         # Without any policy nothing can be decided: events wait in their topic until there is one.
         while not registry.tenants():  # noqa: ASYNC110  # the registry is pure and knows no events
             await asyncio.sleep(POLICY_SECONDS)
-        return Deciding(partition, State(store, room), committer, topics, registry, settings.tenant)
+        state = State(store, room, partition)
+        return Deciding(partition, state, committer, topics, registry, settings.tenant)
 
     processor = Processor(
         plan,

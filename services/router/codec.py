@@ -59,6 +59,20 @@ class ChangeInput(Struct, frozen=True, gc=False):
     accepted: int
 
 
+class Audience(Struct, frozen=True, gc=False):
+    """Whom an event is for: one of the three."""
+
+    customers: tuple[str, ...] = ()
+    select: str = ""
+    everyone: bool = False
+
+    def canonical(self) -> object:
+        """Return what the content hash covers: the same audience in another order is the same."""
+        if self.everyone:
+            return {"everyone": True}
+        return {"select": self.select} if self.select else sorted(self.customers)
+
+
 class FeedbackRecord(Struct, frozen=True, gc=False):
     """Feedback and whom it concerns."""
 
@@ -68,7 +82,7 @@ class FeedbackRecord(Struct, frozen=True, gc=False):
 
 
 def event(record: Record, default_tenant: str) -> Event:
-    """Read an event; raise PoisonError when it is none, or one for an audience that is not one named customer."""
+    """Read an event; raise PoisonError when it is none. Whether its selector can be used the policy says."""
     if record.value is None:
         raise PoisonError("the event has no data")
     size = len(record.value) + sum(len(value or b"") for _, value in record.headers)
@@ -82,7 +96,7 @@ def event(record: Record, default_tenant: str) -> Event:
     tenant = headers.get("ce_tenant") or default_tenant
     _check_tenant(tenant)
     texts = {name: _text(headers, name) for name in _LIMITS}
-    customer = _customer(headers, record.key, tenant)
+    whom = _audience(headers, record.key, tenant)
     if headers.get("content-type", "").partition(";")[0].strip().lower() not in _JSON_TYPES:
         raise PoisonError("the data must be application/json")
     data = _object(record.value, "data")
@@ -103,12 +117,14 @@ def event(record: Record, default_tenant: str) -> Event:
         sequence=sequence,
         severity=severity,
         expiry=_time(headers, "expirytime"),
-        customers=(customer,),
+        customers=whom.customers,
         data=data,
-        content_hash=_content_hash(texts, lifecycle, sequence, severity, customer, data),
+        content_hash=_content_hash(texts, lifecycle, sequence, severity, whom, data),
         accepted=record.timestamp,
         traceparent=identifiers.trace_context(headers.get("ce_traceparent", "")),
         door=headers.get("clarion-door", "kafka"),
+        select=whom.select,
+        everyone=whom.everyone,
     )
 
 
@@ -190,24 +206,36 @@ def _check_customer(customer: str) -> None:
         raise PoisonError(f"the customer id {mistake}")
 
 
-def _customer(headers: Mapping[str, str], key: bytes | None, tenant: str) -> str:
-    """Return the one customer an event names, in its audience or by its key."""
+def _audience(headers: Mapping[str, str], key: bytes | None, tenant: str) -> Audience:
+    """Return whom an event is for, by its audience; without one its key names the customer."""
     audience = headers.get("ce_audience")
     if audience is None:
-        prefix = f"{tenant}|".encode()
-        if key is None or not key.startswith(prefix):
-            raise PoisonError("the event has no audience, and its key is not tenant|customer")
-        try:
-            customer = key.removeprefix(prefix).decode()
-        except UnicodeDecodeError as error:
-            raise PoisonError("the key is not UTF-8") from error
-    else:
-        named = _object(audience.encode(), "the audience").get("customers")
-        if not isinstance(named, list) or len(named) != 1 or not isinstance(named[0], str):
-            raise PoisonError(
-                'an audience is exactly one named customer: {"customers": ["ana"]}; others are not supported'
-            )
-        customer = named[0]
+        return Audience((_customer_of(key, tenant),))
+    match _object(audience.encode(), "the audience"):
+        case {"customers": [*names], **rest} if not rest and all(isinstance(name, str) for name in names):
+            if not 1 <= len(names) <= identifiers.MAX_NAMED_CUSTOMERS:
+                raise PoisonError(f"an audience names 1 to {identifiers.MAX_NAMED_CUSTOMERS} customers")
+            for name in names:
+                _check_customer(name)
+            if len(set(names)) < len(names):
+                raise PoisonError("the audience names a customer twice")
+            return Audience(tuple(names))
+        case {"select": str(source), **rest} if not rest and source.strip():
+            return Audience(select=source)
+        case {"everyone": True, **rest} if not rest:
+            return Audience(everyone=True)
+        case _:
+            raise PoisonError('an audience is {"customers": ["ana"]}, {"select": CEL} or {"everyone": true}')
+
+
+def _customer_of(key: bytes | None, tenant: str) -> str:
+    prefix = f"{tenant}|".encode()
+    if key is None or not key.startswith(prefix):
+        raise PoisonError("the event has no audience, and its key is not tenant|customer")
+    try:
+        customer = key.removeprefix(prefix).decode()
+    except UnicodeDecodeError as error:
+        raise PoisonError("the key is not UTF-8") from error
     _check_customer(customer)
     return customer
 
@@ -265,11 +293,11 @@ def _content_hash(
     lifecycle: Lifecycle,
     sequence: int | None,
     severity: Severity,
-    customer: str,
+    whom: Audience,
     data: Mapping[str, Any],
 ) -> bytes:
     # Canonical JSON: the same event through another door, or with other blanks, has the same hash.
-    content = (texts["type"], texts["subject"], int(lifecycle), sequence, int(severity), [customer], data)
+    content = (texts["type"], texts["subject"], int(lifecycle), sequence, int(severity), whom.canonical(), data)
     return hashlib.blake2b(_encode_canonical(content), digest_size=20).digest()
 
 

@@ -1,24 +1,29 @@
 """One pass of the router: what was gathered goes through the pure core, what comes out becomes records.
 
-Order within a pass: what no control pauses any more; changes; feedback; due timers; events. Everything of a pass is
-committed in one transaction.
-Nothing here waits for anything; what a pass takes it decides.
+Order within a pass: what no control pauses any more; changes; feedback; due timers; members of critical fan-outs;
+events; members of other fan-outs. Everything of a pass is committed in one transaction. Nothing here waits for
+anything; what a pass takes it decides, but a fan-out, which is taken over at once and worked off over many passes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from services.common.dead_letters import dead_letter, short_key
+from services.common.identifiers import event_key
 from services.common.partitions import partition_of
 from services.common.processor.errors import BrokenStoreError
 from services.common.processor.ports import MAX_RECORD_BYTES, Batch, Record, Write
 from services.common.topics import Topics
+from services.policy import selectors
 from services.policy.changes import changed, erased
+from services.policy.expressions import ExpressionError
 from services.policy.profiles import to_profile
-from services.router import codec, metrics, records
-from services.router.decision.decide import decide
+from services.router import codec, fanout_records, metrics, records
+from services.router.decision import ids
+from services.router.decision.decide import decide, take
 from services.router.decision.lifecycle import prune
 from services.router.decision.model import (
     DAY,
@@ -30,23 +35,33 @@ from services.router.decision.model import (
     EventInput,
     Input,
     LiftInput,
+    MemberInput,
     Outcome,
     Policy,
     Profile,
     Reason,
     Result,
+    Taken,
 )
+from services.router.fanout import Desk, FanOutWork
+from services.router.fanout_records import FanOut
 from services.router.indexes import CustomerKey
-from services.router.state import State, identity_key
+from services.router.state import State, identity_key, identity_key_of_many
 
 _log = structlog.get_logger()
 
 MAX_DUE = 500
+# What a pass writes; fan-outs have what is left of it, and never nothing.
+MAX_WRITTEN = 2_000
+MAX_WRITTEN_BYTES = 4 * 1024 * 1024
+LEAST_WRITTEN = 200
+LEAST_WRITTEN_BYTES = 512 * 1024
 IDENTITY_BUDGET = 1_000
 SWEPT_A_PASS = 20
 MAX_PROFILE_BYTES = 65_536
 # What a customer wants is never refused for the size of what else is known of him.
 WISHES = frozenset({"preferences", "suppressed", "consents", "snoozed_until", "quiet_hours", "channels", "digest"})
+MAX_DETAIL = 1_000
 LOOK_AGAIN = 60_000_000
 FORWARDED = "clarion-forwarded"
 
@@ -79,6 +94,10 @@ class Pass:
         self._tenant = tenant
         self._timers: list[bytes] = []
         self._in_force: dict[str, str] = {}
+        self._written = 0
+        self._bytes = 0
+        self._allowed = (MAX_WRITTEN, MAX_WRITTEN_BYTES)
+        self._fanning = FanOutWork(Desk(state, policies, topics.partitions, batch.now, self._member, self._has_room))
 
     def decide_all(self) -> None:
         """Take everything in the order that holds within a pass."""
@@ -88,10 +107,15 @@ class Pass:
             self._take(record, "changes", self._change)
         for record in taken.get(self._topics.feedback, ()):
             self._take(record, "feedback", self._feedback)
+        for record in taken.get(self._topics.fanouts, ()):
+            self._take(record, "fanouts", self._adopt)
         for customer in self._state.timers.take_due(self._now, MAX_DUE):
             self._due(customer)
-        for record in taken.get(self._topics.events, ()):
+        events = taken.get(self._topics.events, ())
+        self._fan_out(urgent=True, events=bool(events))
+        for record in events:
             self._take(record, "events", self._event)
+        self._fan_out(urgent=False, events=bool(events))
         self._state.forget_identities(self._now - self._longest_dedup_window(), IDENTITY_BUDGET)
         self._sweep()
         self.outputs.append(self._pass_record())
@@ -213,7 +237,7 @@ class Pass:
 
     def _event(self, record: Record) -> None:
         event = codec.event(record, self._tenant)
-        key = _key(event.tenant, event.customers[0])
+        key = event_key(event.tenant, event.customers, event.subject, event.source, event.id)
         if not self._is_here(key):
             self._forward(record, key)
             return
@@ -224,6 +248,9 @@ class Pass:
             self._give_up(record, "events", Reason.POLICY_ERROR, detail)
             self._record_error(record, event, Reason.POLICY_ERROR, detail)
             return
+        if len(event.customers) != 1:
+            self._event_for_many(record, event, key, policy)
+            return
         seen_key = identity_key(event.tenant, event.customers[0], event.source, event.id)
         seen = self._state.identity(seen_key)
         customer = self._state.customer(event.tenant, event.customers[0])
@@ -233,6 +260,121 @@ class Pass:
         for decision in result.decisions:
             if decision.outcome is Outcome.ERROR:
                 self._give_up(record, "events", decision.reason, decision.detail)
+
+    def _event_for_many(self, record: Record, event: Event, key: bytes, policy: Policy) -> None:
+        """Take an event for many: what concerns it as a whole is decided here, its members on their partitions."""
+        try:
+            selector = selectors.selector(policy, event.select).condition if event.select else None
+        except ExpressionError as error:
+            detail = f"the audience's select: {error}"[:MAX_DETAIL]
+            self._give_up(record, "events", Reason.INVALID_DATA, detail)
+            self._record_error(record, event, Reason.INVALID_DATA, detail)
+            return
+        seen_key = identity_key_of_many(event.tenant, key, event.source, event.id)
+        seen = self._state.identity(seen_key)
+        taken = take(EventInput(event, seen, (self._partition, record.offset), selector), policy, self._now)
+        writes = [
+            Write(self._topics.decisions, key, records.decision(each, self._batch.number, record.offset, event.tenant))
+            for each in taken.decisions
+        ]
+        if not taken.decisions:
+            writes += self._fan_outs(taken, key)
+        self._check_sizes(write.value for write in writes)
+        self._in_force[event.tenant] = policy.hash
+        self.outputs += writes
+        for decision in taken.decisions:
+            self._count(decision)
+            if decision.outcome is Outcome.ERROR:
+                self._give_up(record, "events", decision.reason, decision.detail)
+        if taken.identity is not None and taken.identity is not seen:
+            self._state.remember(seen_key, taken.identity)
+
+    def _fan_outs(self, taken: Taken, key: bytes) -> list[Write]:
+        """Return the record for each partition where members may live; each gets its own of a list of names."""
+        event = taken.event
+        there: dict[int, list[str]] = {}
+        for name in event.customers:
+            there.setdefault(partition_of(_key(event.tenant, name), self._topics.partitions), []).append(name)
+        partitions = sorted(there) if event.customers else range(self._topics.partitions)
+        fan_out_id = ids.decision_id(event, taken.first_seen, "", "")
+        return [
+            Write(
+                self._topics.fanouts,
+                key,
+                fanout_records.encode(
+                    fan_out_id,
+                    replace(event, customers=tuple(there.get(partition, ()))),
+                    taken.first_seen,
+                    len(partitions),
+                ),
+                partition=partition,
+            )
+            for partition in partitions
+        ]
+
+    # --- fan-outs ---
+
+    def _adopt(self, record: Record) -> None:
+        fan = fanout_records.decode(record)
+        if not all(self._is_here(_key(fan.event.tenant, name)) for name in fan.event.customers):
+            raise codec.PoisonError("the fan-out names customers of another partition")
+        self._state.fanouts.adopt(fan, record.value or b"")
+
+    def _fan_out(self, *, urgent: bool, events: bool) -> None:
+        self._allowed = (
+            max(MAX_WRITTEN, self._written + LEAST_WRITTEN),
+            max(MAX_WRITTEN_BYTES, self._bytes + LEAST_WRITTEN_BYTES),
+        )
+        self._fanning.work(urgent=urgent, events=events)
+        for ending in self._fanning.endings:
+            value = fanout_records.report(ending.fan, ending.progress, self._partition, finished=self._now)
+            self._write(self._topics.decisions, fanout_records.REPORT_KEY, value)
+        self._fanning.endings.clear()
+
+    def _has_room(self) -> bool:
+        records_allowed, bytes_allowed = self._allowed
+        return self._written < records_allowed and self._bytes < bytes_allowed
+
+    def _member(
+        self, taken: Taken, policy: Policy, name: str, fan: FanOut, first: bool
+    ) -> tuple[Sequence[Decision], bool]:
+        """Decide for one customer of a fan-out; return the decisions, and whether that failed."""
+        try:
+            customer = self._state.customer(taken.event.tenant, name)
+            return self._apply(MemberInput(taken), policy, customer, fan.offset).decisions, False
+        except BrokenStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one customer must not stop a fan-out: an error is recorded for him
+            metrics.FAILURES.inc()
+            _log.error("member failed", offset=fan.offset, reason=type(error).__name__)
+            detail = str(error) if isinstance(error, codec.PoisonError) else f"failed: {type(error).__name__}"
+            return (self._record_failure(taken, name, fan, detail, letter=first),), True
+
+    def _record_failure(self, taken: Taken, name: str, fan: FanOut, detail: str, *, letter: bool) -> Decision:
+        """Record that a member could not be judged; the first one of a fan-out leaves its event as a dead letter."""
+        event, key = taken.event, _key(taken.event.tenant, name)
+        decision = Decision(
+            decision_id=ids.decision_id(event, taken.first_seen, "", name),
+            revision=0,
+            step=0,
+            terminal=True,
+            outcome=Outcome.ERROR,
+            reason=Reason.POISON,
+            time=self._now,
+            customer=name,
+            event=event,
+            first_seen=taken.first_seen,
+            detail=detail,
+        )
+        self._write(
+            self._topics.decisions, key, records.decision(decision, self._batch.number, fan.offset, event.tenant)
+        )
+        self._count(decision)
+        if letter:
+            value = fanout_records.encode(fan.id, event, fan.first_seen, fan.partitions)
+            place = Record(self._topics.fanouts, self._partition, fan.offset, event.accepted, key, value)
+            self._give_up(place, "fanouts", Reason.POISON, detail)
+        return decision
 
     def _is_here(self, key: bytes) -> bool:
         return partition_of(key, self._topics.partitions) == self._partition
@@ -268,9 +410,9 @@ class Pass:
             writes.append(Write(self._topics.sends(digest.channel, lane), key, value))
         changes = self._state.changes_of(customer, result.customer)
         values = [*(write.value for write in writes), *changes.values()]
-        largest = max((len(value) for value in values if value is not None), default=0)
-        if largest > MAX_RECORD_BYTES:
-            raise codec.PoisonError(f"what comes of it would be a record of {largest} bytes")
+        self._check_sizes(values)
+        self._written += len(values)
+        self._bytes += sum(len(value) for value in values if value is not None)
         self._in_force[customer.tenant] = policy.hash
         self.outputs += writes
         self._state.put(customer, result.customer, changes)
@@ -280,11 +422,16 @@ class Pass:
             metrics.SENDS[digest.channel, records.LANES[digest.message_class]].inc()
         return result
 
+    def _check_sizes(self, values: Iterable[bytes | None]) -> None:
+        largest = max((len(value) for value in values if value is not None), default=0)
+        if largest > MAX_RECORD_BYTES:
+            raise codec.PoisonError(f"what comes of it would be a record of {largest} bytes")
+
     def _count(self, decision: Decision) -> None:
         metrics.DECISIONS[decision.outcome, decision.reason].inc()
         for one in decision.sends:
-            if decision.rule is not None and not one.digest:
-                metrics.SENDS[one.channel, records.LANES[decision.rule.message_class]].inc()
+            if decision.rule is not None and decision.event is not None and not one.digest:
+                metrics.SENDS[one.channel, records.lane(decision.rule.message_class, decision.event)].inc()
 
     def _sends(self, decision: Decision, policy: Policy, profile: Profile | None, key: bytes) -> list[Write]:
         rule = decision.rule
@@ -319,7 +466,8 @@ class Pass:
         if event is None:
             key, tenant = short_key(record.key), ""
         else:
-            key, tenant = _key(event.tenant, event.customers[0]), event.tenant
+            key = event_key(event.tenant, event.customers, event.subject, event.source, event.id)
+            tenant = event.tenant
         value = records.decision(decision, self._batch.number, record.offset, tenant)
         self._write(self._topics.decisions, key, value)
         self._count(decision)
@@ -327,7 +475,8 @@ class Pass:
     def _pass_record(self) -> Write:
         batch = self._batch
         policies = sorted(self._in_force.items())
-        value = records.pass_record(batch.number, batch.now, batch.records, self._timers, policies)
+        chunks = self._fanning.chunks
+        value = records.pass_record(batch.number, batch.now, batch.records, self._timers, policies, chunks)
         return Write(self._topics.decisions, b"@pass", value)
 
     def _longest_dedup_window(self) -> int:

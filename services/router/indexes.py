@@ -11,6 +11,9 @@ Customers come in the order of `customer|` in every index.
     \0i tenant|attribute|value customer|   whose attribute has this value
     \0s tenant|subject customer|...        who was told of a subject, or has a hold of it
     \0p tenant|control|customer|hold       which hold a pause holds; the control's name in hex
+    \0f offset tenant                      which fan-outs have not ended
+
+What belongs to the partition and to no customer has a key without one: `tenant||kind|id`.
 """
 
 import hashlib
@@ -25,10 +28,11 @@ from services.router.decision.model import Hold, Identity, Lifecycle, Subject
 
 PROFILE, IDENTITY, ADMISSION = b"profile", b"identity", b"admission"
 SUBJECT, HOLD, OPEN = b"subject", b"hold", b"open"
-KINDS = frozenset({PROFILE, IDENTITY, ADMISSION, SUBJECT, HOLD, OPEN})
-COVERED = frozenset({PROFILE, IDENTITY, SUBJECT, HOLD})
+FANOUT_KIND, PROGRESS = b"fanout", b"progress"
+KINDS = frozenset({PROFILE, IDENTITY, ADMISSION, SUBJECT, HOLD, OPEN, FANOUT_KIND, PROGRESS})
+COVERED = frozenset({PROFILE, IDENTITY, SUBJECT, HOLD, FANOUT_KIND})
 
-TIMER, AGE = LOCAL + b"t", LOCAL + b"a"
+TIMER, AGE, FANOUT = LOCAL + b"t", LOCAL + b"a", LOCAL + b"f"
 _CUSTOMER, _WANTED, _CONCERNED = LOCAL + b"c", LOCAL + b"i", LOCAL + b"s"
 PAUSED = LOCAL + b"p"
 # Behind all entries of a customer.
@@ -86,6 +90,11 @@ def of_identity(key: bytes, identity: Identity) -> bytes:
     return AGE + _time(identity.first_seen) + key
 
 
+def of_fan_out(tenant: bytes, offset: int) -> bytes:
+    """Return the entry of a fan-out."""
+    return FANOUT + _time(offset) + tenant
+
+
 def of_profile(customer: bytes, document: Mapping[str, Any]) -> Iterator[bytes]:
     """Return the entries of a profile in its JSON form."""
     yield _CUSTOMER + customer + b"|"
@@ -136,12 +145,12 @@ def control_of(entry: bytes) -> tuple[str, str]:
 
 
 def time_of(entry: bytes) -> int:
-    """Return the time in a timer or an age."""
+    """Return the time in a timer or an age, the offset in a fan-out's entry."""
     return int.from_bytes(entry[2 : 2 + _TIME], "big")
 
 
 def rest_of(entry: bytes) -> bytes:
-    """Return what follows the time in a timer or an age."""
+    """Return what follows the time or the offset."""
     return entry[2 + _TIME :]
 
 
@@ -151,7 +160,7 @@ def _covers(key: bytes) -> bool:
 
 
 def _entries(key: bytes, value: bytes) -> Iterator[bytes]:
-    tenant, name, kind, _ = parted(key)
+    tenant, name, kind, rest = parted(key)
     customer = tenant + b"|" + name
     match kind:
         case b"hold":
@@ -162,6 +171,8 @@ def _entries(key: bytes, value: bytes) -> Iterator[bytes]:
             yield of_identity(key, _decode_identity(value))
         case b"profile":
             yield from of_profile(customer, _decode_document(value))
+        case b"fanout":
+            yield of_fan_out(tenant, int(rest, 16))
         case _:
             return
 

@@ -5,7 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.common.topics import CHANNELS, LANES
 from services.router.decision.model import REASONS_OF
 
-DEAD_LETTER_INPUTS = ("events", "changes", "feedback")
+DEAD_LETTER_INPUTS = ("events", "changes", "feedback", "fanouts")
 
 _decisions = Counter("clarion_router_decisions_total", "Decision revisions by how and why.", ["outcome", "reason"])
 _sends = Counter("clarion_router_sends_total", "Sends made.", ["channel", "lane"])
@@ -13,6 +13,10 @@ _dead_letters = Counter("clarion_router_dead_letters_total", "Inputs nobody coul
 FORWARDED = Counter("clarion_router_forwarded_total", "Events found on a partition that was not theirs.")
 FAILURES = Counter("clarion_router_failures_total", "Records and holds that our own code failed on.")
 HOLDS = Gauge("clarion_router_holds", "Decisions that wait.")
+FANOUTS = Gauge(
+    "clarion_router_fanouts", "Fan-outs that have not ended, each counted on every partition of its audience."
+)
+MEMBERS = Counter("clarion_router_fanout_members_total", "Customers looked at for fan-outs.")
 DECIDE_LATENCY = Histogram(
     "clarion_router_accepted_to_decided_seconds",
     "From acceptance of an event to the start of the pass that decided it.",

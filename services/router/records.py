@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from clarion.v1 import decision_pb2, event_pb2, profile_pb2, send_pb2
 from services.common.processor.ports import Record
@@ -34,6 +35,16 @@ LANES = {
     MessageClass.MARKETING: "bulk",
 }
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Chunk(Struct, frozen=True, gc=False):
+    """What one pass took of a fan-out: the customers behind `after` up to `last`."""
+
+    offset: int
+    after: str
+    last: str
+    members: int
+    ended: bool
 
 
 def decision(value: Decision, pass_number: int, offset: int, tenant: str) -> bytes:
@@ -150,12 +161,17 @@ def send(value: Decision, one: Send, required: bool, zone: str, locale: str) -> 
         policy_hash=value.policy_hash,
         expire_time_us=value.expires,
         decide_time_us=value.time,
-        event=_event_message(event),
+        event=event_message(event),
         after=one.after,
         required=required,
         closing=event.lifecycle.closing,
     )
-    return LANES[rule.message_class], message.SerializeToString()
+    return lane(rule.message_class, event), message.SerializeToString()
+
+
+def lane(message_class: MessageClass, event: Event) -> str:
+    """Return the lane of a message: by its class, but what goes to very many stands in nobody's way."""
+    return "bulk" if event.bulk and message_class is not MessageClass.CRITICAL else LANES[message_class]
 
 
 def digest(value: Digest, customer: Customer) -> tuple[str, bytes]:
@@ -182,7 +198,7 @@ def digest(value: Digest, customer: Customer) -> tuple[str, bytes]:
             category=item.rule.category,
             message_class=int(item.rule.message_class),
             template=item.rule.template,
-            event=_event_message(item.event),
+            event=event_message(item.event),
             expire_time_us=item.expires,
             required=item.required,
             after=item.after,
@@ -190,7 +206,8 @@ def digest(value: Digest, customer: Customer) -> tuple[str, bytes]:
     return LANES[value.message_class], message.SerializeToString()
 
 
-def _event_message(event: Event) -> event_pb2.Event:
+def event_message(event: Event) -> event_pb2.Event:
+    """Return an event with its audience."""
     message = event_pb2.Event(
         id=event.id,
         source=event.source,
@@ -207,7 +224,12 @@ def _event_message(event: Event) -> event_pb2.Event:
     message.time.FromMicroseconds(event.time)
     if event.expiry is not None:
         message.expire_time.FromMicroseconds(event.expiry)
-    message.audience.customers.ids.extend(event.customers)
+    if event.everyone:
+        message.audience.everyone = True
+    elif event.select:
+        message.audience.select = event.select
+    else:
+        message.audience.customers.ids.extend(event.customers)
     return message
 
 
@@ -284,6 +306,7 @@ def pass_record(
     inputs: Mapping[str, Sequence[Record]],
     timers: Sequence[bytes],
     policies: Sequence[tuple[str, str]],
+    chunks: Sequence[Chunk] = (),
 ) -> bytes:
     """Return the record with which a pass can be replayed."""
     message = decision_pb2.Pass(number=number, now_us=now, engine_version=ENGINE_VERSION, timers=timers)
@@ -296,6 +319,10 @@ def pass_record(
         )
     for tenant, policy_hash in policies:
         message.policies.add(tenant=tenant, policy_hash=policy_hash)
+    for chunk in chunks:
+        message.chunks.add(
+            offset=chunk.offset, after=chunk.after, last=chunk.last, members=chunk.members, ended=chunk.ended
+        )
     return message.SerializeToString()
 
 

@@ -19,6 +19,7 @@ from services.common.processor.ports import LOCAL, Change, Store
 from services.policy.profiles import to_profile
 from services.router import indexes
 from services.router.decision.model import HOUR, Admission, Customer, Hold, Identity, Open, Subject
+from services.router.fanouts import FanOuts
 from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, PAUSED, PROFILE, SUBJECT, CustomerKey
 from services.router.overlay import Overlay
 from services.router.timers import Timers
@@ -61,10 +62,11 @@ class Room:
 class State:
     """Customers, identities and timers of one partition; `changes` is what the pass has changed."""
 
-    def __init__(self, store: Store, room: Room | None = None) -> None:
+    def __init__(self, store: Store, room: Room | None = None, partition: int = 0) -> None:
         self._store = store
         self._overlay = Overlay(store)
         self.timers = Timers(self._overlay)
+        self.fanouts = FanOuts(self._overlay, partition)
         self.holds = self.timers.count()
         self._room = room or Room()
         self._room.enter()
@@ -220,6 +222,8 @@ class State:
                 break
             tenant, customer, _, _ = indexes.parted(ahead[0][0])
             self._swept = b"|".join((tenant, customer, LAST))
+            if not customer:
+                continue  # what belongs to the partition itself
             key = (tenant.decode(), customer.decode())
             found.append(self._customers.get(key) or self._read(*key))
         return found
@@ -284,11 +288,20 @@ class State:
 
 def identity_key(tenant: str, customer: str, source: str, event_id: str) -> bytes:
     """Return the state key of an event's identity; identities are noticed among events of one customer."""
+    return _key(tenant, customer, IDENTITY, _digest(source.encode(), event_id.encode()))
+
+
+def identity_key_of_many(tenant: str, event_key: bytes, source: str, event_id: str) -> bytes:
+    """Return the state key of the identity of an event for many, noticed among those of one key on Kafka."""
+    return _key(tenant, "", IDENTITY, _digest(event_key, source.encode(), event_id.encode()))
+
+
+def _digest(*parts: bytes) -> bytes:
     digest = hashlib.blake2b(digest_size=20)
-    for part in (source.encode(), event_id.encode()):
+    for part in parts:
         digest.update(len(part).to_bytes(4, "big"))
         digest.update(part)
-    return _key(tenant, customer, IDENTITY, digest.hexdigest().encode())
+    return digest.hexdigest().encode()
 
 
 def _name(tenant: str, customer: str) -> bytes:

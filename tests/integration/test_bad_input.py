@@ -25,7 +25,10 @@ def bad(customer: str) -> dict[str, Message]:
         ),
         "order": event(customer, "against-schema", {**DATA, "order": 7}),
         "64 KiB": event(customer, "huge", {**DATA, "note": "x" * 300_000}),
-        "exactly one named customer": event(customer, "everyone", DATA, audience='{"everyone":true}'),
+        "names 1 to 1000 customers": event(customer, "nobody", DATA, audience='{"customers":[]}'),
+        "undefined field 'feedr'": event(
+            customer, "selector", DATA, audience='{"select":"customer.attributes.feedr == \'F-17\'"}', subject=customer
+        ),
         "ce_specversion": (b"", b"\x00\x01\x02", []),
     }
 

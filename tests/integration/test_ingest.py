@@ -102,7 +102,7 @@ async def test_ok_means_that_kafka_has_the_event_where_its_customer_lives(shared
 
 async def test_each_mistake_has_its_status(shared: Open) -> None:
     invalid, precondition = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
-    everyone = event_pb2.Audience(everyone=True)
+    typo = event_pb2.Audience(select="customer.attributes.feedr == 'F-17'")
     big = json.dumps({**DATA, "cause": "x" * 300 * 1024}).encode()
     async with shared.channel() as channel:
         before = shared.running.metric('clarion_ingest_events_total{result="refused"}')
@@ -114,10 +114,10 @@ async def test_each_mistake_has_its_status(shared: Open) -> None:
             "UNKNOWN_TYPE",
             ["type"],
         )
-        assert await refusal(channel, event(audience=everyone, tenant=NORTHWIND)) == (
+        assert await refusal(channel, event(audience=typo, tenant=NORTHWIND)) == (
             invalid,
-            "UNSUPPORTED_AUDIENCE",
-            ["audience"],
+            "INVALID_AUDIENCE",
+            ["audience.select"],
         )
         wrong = json.dumps({**DATA, "area": 7}).encode()
         assert await refusal(channel, event(data=wrong, tenant=NORTHWIND)) == (invalid, "INVALID_DATA", ["data.area"])

@@ -15,6 +15,7 @@ from services.ingest.codec import Record as KafkaRecord
 from services.ingest.codec import event_record, fit
 from services.ingest.statuses import refusal
 from services.router import codec as router
+from services.router import fanout_records
 from services.router.decision.model import Defaults, EventType, Policy
 
 TYPE = EventType("t", lifecycle=True, check=lambda data: (("data.a", "is missing"),) if "a" not in data else ())
@@ -37,11 +38,18 @@ instants = st.builds(
 )
 texts = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), min_size=1, max_size=60) | names
 objects = st.dictionaries(st.text(max_size=5), json_values, max_size=3).map(lambda given: {"a": 1, **given})
+named = st.lists(texts, min_size=1, max_size=1) | st.lists(names, max_size=3)
+audiences = (
+    named.map(lambda ids: event_pb2.Audience(customers=event_pb2.Audience.Customers(ids=ids)))
+    | st.booleans().map(lambda everyone: event_pb2.Audience(everyone=everyone))
+    | (st.sampled_from(["true", 'customer.locale == "de"', " "]) | texts).map(
+        lambda cel: event_pb2.Audience(select=cel)
+    )
+    | st.just(event_pb2.Audience())
+)
 # A good event, some fields of it replaced by others that may be good as well.
 events = st.builds(
-    lambda fields, ids: event_pb2.Event(
-        audience=event_pb2.Audience(customers=event_pb2.Audience.Customers(ids=ids)), **{**GOOD, **fields}
-    ),
+    lambda fields, audience: event_pb2.Event(audience=audience, **{**GOOD, **fields}),
     st.fixed_dictionaries(
         {},
         optional={
@@ -60,7 +68,7 @@ events = st.builds(
             "expire_time": instants,
         },
     ),
-    st.lists(texts, min_size=1, max_size=1) | st.lists(names, max_size=3),
+    audiences,
 )
 
 
@@ -70,8 +78,16 @@ def answered(event: event_pb2.Event) -> Taken | Refused:
         record = fit(event_record(answer, "", "grpc"))
         if isinstance(record, KafkaRecord):
             read = router.event(Record("events", 0, 0, 1, record.key, record.value, record.headers), "")
-            assert (read.tenant, read.customers, read.id) == (answer.tenant, (answer.customer,), event.id)
+            assert (read.tenant, read.customers, read.id) == (
+                answer.tenant,
+                tuple(event.audience.customers.ids),
+                event.id,
+            )
+            assert (read.select, read.everyone) == (event.audience.select, event.audience.everyone)
             assert read.data == parse(event.data)
+            # The same event, on its way to the partitions of its members.
+            fan_out = fanout_records.encode(b"id", read, 1, 2)
+            assert fanout_records.parse(3, fan_out) == fanout_records.FanOut(3, b"id", read, 1, 2)
     else:
         assert refusal(answer).reason == answer.violations[0].reason
     return answer

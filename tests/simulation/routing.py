@@ -162,7 +162,7 @@ class PurePass:
         self._partition = partition
         self._topics = topics
         self._store = MemoryStore(INDEX)
-        self._state = State(self._store)
+        self._state = State(self._store, None, partition)
 
     def decide(self, batch: Batch) -> tuple[Sequence[Write], Sequence[Change]]:
         work = Pass(batch, self._partition, self._topics, registry(), self._state, "acme")
@@ -283,7 +283,7 @@ class Routing:
         _ = clock
 
         async def make(partition: int, store: Store, committer: Committer) -> Handler:
-            return Deciding(partition, State(store), committer, self._topics, registry(), "acme")
+            return Deciding(partition, State(store, None, partition), committer, self._topics, registry(), "acme")
 
         return make
 

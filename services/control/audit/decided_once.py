@@ -2,14 +2,15 @@
 
 An event that was put aside as a dead letter counts as answered. A hold that is not due yet is counted as waiting.
 The same event may be decided anew when its identity was forgotten (the window for duplicates is over).
+An event for many is answered by the reports of its partitions: one each, and as many decisions as they count.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from services.control.audit.evidence import Evidence, Promise, about, short
-from services.control.records import DecisionRecord
+from services.control.records import DecisionRecord, FanOutRecord
 from services.router.decision.model import DAY, MINUTE, Outcome, Reason
 
 Identity = tuple[str, str, str]
@@ -22,9 +23,14 @@ def decided_once(evidence: Evidence, now: int) -> Promise:
     for decision in evidence.decisions:
         by_identity[_identity(decision)].append(decision)
     accepted = _accepted(evidence)
+    fanned = _fanned(evidence.fan_outs)
     broken = [
-        f"{name} was accepted and never decided" for identity, name in accepted.items() if identity not in by_identity
+        f"{name} was accepted and never decided"
+        for identity, name in accepted.items()
+        if identity not in by_identity and identity not in fanned
     ]
+    for identity, reports in fanned.items():
+        broken += _fan_outs(reports, by_identity.get(identity, []))
     waiting = 0
     for decisions in by_identity.values():
         broken += _ended_twice(decisions, evidence)
@@ -35,8 +41,10 @@ def decided_once(evidence: Evidence, now: int) -> Promise:
             waiting += 1
             if last.due + OVERDUE < now:
                 broken.append(f"{about(last)} is held and {(now - last.due) // 1_000_000} s overdue")
-    noted = (f"{waiting} held, not due yet",) if waiting else ()
-    return Promise("every accepted event is decided once", len(accepted), "events", tuple(sorted(broken)), noted)
+    running = sum(not report.stage.ended for report in evidence.fan_outs)
+    noted = [f"{waiting} held, not due yet"] if waiting else []
+    noted += [f"{running} parts of fan-outs not done yet"] if running else []
+    return Promise("every accepted event is decided once", len(accepted), "events", tuple(sorted(broken)), tuple(noted))
 
 
 def _accepted(evidence: Evidence) -> dict[Identity, str]:
@@ -48,6 +56,31 @@ def _accepted(evidence: Evidence) -> dict[Identity, str]:
         for event in evidence.events
         if (event.partition, event.offset) not in evidence.dead_letters
     }
+
+
+def _fanned(reports: Sequence[FanOutRecord]) -> dict[Identity, list[FanOutRecord]]:
+    found: dict[Identity, list[FanOutRecord]] = defaultdict(list)
+    for report in reports:
+        found[report.tenant, report.source, report.event_id].append(report)
+    return found
+
+
+def _fan_outs(reports: Sequence[FanOutRecord], decisions: Sequence[DecisionRecord]) -> Iterator[str]:
+    """Compare the reports of an event for many with one another, and with the decisions of its members."""
+    name = f"{reports[0].source}/{reports[0].event_id} for {reports[0].audience}"
+    places = Counter((report.fan_out_id, report.partition) for report in reports)
+    for (fan_out_id, partition), count in places.items():
+        if count > 1:
+            yield f"{name} (fan-out {short(fan_out_id)}) ended {count} times on partition {partition}"
+    for fan_out_id, partitions in {(report.fan_out_id, report.partitions) for report in reports}:
+        reached = sum(each == fan_out_id for each, _ in places)
+        if reached != partitions:
+            yield f"{name} (fan-out {short(fan_out_id)}) reached {reached} of {partitions} partitions"
+    if all(report.stage.ended for report in reports):
+        counted = sum(count for report in reports for _, _, count in report.counts)
+        found = sum(decision.revision == 0 and bool(decision.customer) for decision in decisions)
+        if counted != found:
+            yield f"{name} counted {counted} decisions, {found} are there"
 
 
 def _identity(decision: DecisionRecord) -> Identity:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from services.control.records import (
     AcceptedEvent,
     DecisionRecord,
+    FanOutRecord,
     FeedbackRecord,
     Mail,
     ProfileChange,
@@ -35,6 +36,7 @@ class Evidence(Struct, frozen=True):
     feedback: tuple[FeedbackRecord, ...] = ()
     mails: tuple[Mail, ...] = ()
     policies: Mapping[str, Policy] = {}
+    fan_outs: tuple[FanOutRecord, ...] = ()
 
     def sent(self) -> Iterator[DecisionRecord]:
         """Return the decisions that make a send, in order of the log."""

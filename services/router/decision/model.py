@@ -209,6 +209,7 @@ class Event(Struct, frozen=True, gc=False):
     """A checked event and its audience (semantics 1). `data` is never changed.
 
     The audience is named `customers`, or everyone for whom the CEL expression `select` holds, or `everyone`.
+    `bulk`: it goes to so many that its messages, unless critical, must not stand in the way of others.
     """
 
     tenant: str
@@ -229,6 +230,7 @@ class Event(Struct, frozen=True, gc=False):
     door: str = ""
     select: str = ""
     everyone: bool = False
+    bulk: bool = False
 
 
 class Address(Struct, frozen=True, gc=False):
@@ -602,7 +604,8 @@ class Policy(Struct, frozen=True, gc=False):
     `walks` gives, for each declared type, the rules that name it or "*", in order; `rules_by_name` those that make
     messages. `memory` is how long an admission can matter: the longest window of a cap or a rule's `once`. Without
     `digests` (the template) nothing is put into one: who wants that gets his messages at once. `controls` are those in
-    force, in order of their names; they are no part of the hash.
+    force, in order of their names; they are no part of the hash. `attributes` are those of customers that expressions
+    can use, with their types.
     """
 
     tenant: str
@@ -618,6 +621,7 @@ class Policy(Struct, frozen=True, gc=False):
     memory: int = 0
     digests: bool = True
     controls: tuple[Control, ...] = ()
+    attributes: Mapping[str, str] = {}
 
 
 # --- what comes out --------------------------------------------------------------------------

@@ -4,7 +4,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.control.records import AcceptedEvent, DecisionRecord, FeedbackRecord, Mail, ProfileChange, SendRecord
+from services.control.records import (
+    AcceptedEvent,
+    DecisionRecord,
+    FanOutRecord,
+    FanOutStage,
+    FeedbackRecord,
+    Mail,
+    ProfileChange,
+    SendRecord,
+)
 from services.router.decision import ids
 from services.router.decision.model import HOUR, SECOND, Feedback, Lifecycle, MessageClass, Outcome, Reason
 
@@ -86,6 +95,29 @@ def send(**changes: Any) -> SendRecord:
         channel="email",
         lane="normal",
         message_class=MessageClass.TRANSACTIONAL,
+    )
+    return replace(base, **changes)
+
+
+def fan_out(**changes: Any) -> FanOutRecord:
+    base = FanOutRecord(
+        fan_out_id=b"\x03" * 20,
+        tenant="northwind",
+        source="oms",
+        event_id="4711",
+        event_type="com.northwind.order.error",
+        subject="order-4711",
+        audience="everyone",
+        partition=3,
+        partitions=1,
+        stage=FanOutStage.FINISHED,
+        first_seen=NOON,
+        started=NOON + SECOND,
+        updated=NOON + 2 * SECOND,
+        finished=NOON + 2 * SECOND,
+        judged=1,
+        counts=((Outcome.SEND, Reason.ALLOWED, 1),),
+        cursor="ana",
     )
     return replace(base, **changes)
 

@@ -16,7 +16,7 @@ from services.control.audit.one_message import one_message
 from services.control.audit.opt_outs_kept import opt_outs_kept
 from services.control.audit.promises import audit, verdict
 from services.control.audit.quiet_kept import is_quiet, quiet_kept
-from services.control.records import DecisionRecord
+from services.control.records import DecisionRecord, FanOutRecord, FanOutStage
 from services.router.decision.model import (
     DAY,
     HOUR,
@@ -47,6 +47,7 @@ from tests.unit.control.records import (
     accepted,
     change,
     decision,
+    fan_out,
     feedback,
     mail,
     not_sent,
@@ -185,6 +186,32 @@ def test_what_may_be_decided_again_is_not_blamed(decisions: tuple[DecisionRecord
 def test_a_dead_letter_is_an_answer() -> None:
     evidence = sound(events=(accepted(), accepted("bad", 1)), dead_letters=frozenset({(3, 1)}))
     assert decided_once(evidence, NOON).broken == ()
+
+
+def test_an_event_for_many_that_reached_nobody_is_answered_by_its_reports() -> None:
+    evidence = sound(decisions=(), fan_outs=(fan_out(judged=0, counts=()),))
+    assert decided_once(evidence, NOON).broken == ()
+
+
+def test_a_fan_out_that_runs_is_noted() -> None:
+    running = fan_out(stage=FanOutStage.RUNNING, partition=4, partitions=2, counts=())
+    evidence = sound(fan_outs=(fan_out(partitions=2), running))
+    found = decided_once(evidence, NOON)
+    assert (found.broken, found.noted) == ((), ("1 parts of fan-outs not done yet",))
+
+
+@pytest.mark.parametrize(
+    ("fan_outs", "says"),
+    [
+        ((fan_out(), fan_out()), "ended 2 times on partition 3"),
+        ((fan_out(partitions=2),), "reached 1 of 2 partitions"),
+        ((fan_out(counts=((Outcome.SEND, Reason.ALLOWED, 2),)),), "counted 2 decisions, 1 are there"),
+        ((fan_out(counts=()),), "counted 0 decisions, 1 are there"),
+    ],
+)
+def test_a_fan_out_that_lost_or_doubled_someone_is_found(fan_outs: tuple[FanOutRecord, ...], says: str) -> None:
+    found = decided_once(sound(fan_outs=fan_outs), NOON)
+    assert any(says in line for line in found.broken), found.broken
 
 
 # --- one message -----------------------------------------------------------------------------

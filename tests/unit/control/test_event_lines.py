@@ -40,6 +40,23 @@ def test_every_key_of_a_line_has_its_place_in_the_event() -> None:
     assert only(LINE) == expected
 
 
+@pytest.mark.parametrize(
+    ("audience", "expected"),
+    [
+        (
+            {"customers": ["ana", "ben"]},
+            event_pb2.Audience(customers=event_pb2.Audience.Customers(ids=["ana", "ben"])),
+        ),
+        ({"select": "customer.locale == 'de'"}, event_pb2.Audience(select="customer.locale == 'de'")),
+        ({"everyone": True}, event_pb2.Audience(everyone=True)),
+    ],
+)
+def test_a_line_may_be_for_many(audience: object, expected: event_pb2.Audience) -> None:
+    read = only(json.dumps({"id": "o1", "audience": audience}))
+    assert isinstance(read, event_pb2.Event)
+    assert read.audience == expected
+
+
 def test_lines_keep_their_numbers_and_empty_ones_are_passed_over() -> None:
     numbers = [number for number, _ in read_events(["", LINE, "  \n", "{"], first=10)]
 

@@ -12,8 +12,8 @@ from services.policy.profiles import violations
     ("wire", "line"),
     [
         (
-            ("audience", "must name exactly one customer: audience.customers.ids with one id"),
-            ("audience", "must name exactly one customer: audience.customers with one id"),
+            ("audience.customers.ids", "must name 1 to 1000 customers, not 0"),
+            ("audience.customers", "must name 1 to 1000 customers, not 0"),
         ),
         (("audience.customers.ids[0]", "is empty"), ("audience.customers[0]", "is empty")),
         (

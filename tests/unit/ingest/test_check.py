@@ -31,6 +31,7 @@ POLICY = Policy(
     event_types={declared.name: declared for declared in TYPES},
     rules=(),
     walks={},
+    attributes={"feeder": "string"},
 )
 
 
@@ -78,7 +79,7 @@ def named(*customers: str) -> event_pb2.Audience:
 
 
 HOSTILE = "must not have control or text direction characters"
-ONE = "must name exactly one customer: audience.customers.ids with one id"
+WHOM = "must be audience.customers.ids (1 to 1000 of them), audience.select (CEL) or audience.everyone (true)"
 TENANT = "must be 1 to 63 of a-z, 0-9, _ and -, not beginning with _ or -"
 NO_POLICY = "orion has no policy in force: activate one with `clarion policy activate DIR`"
 UNKNOWN = "com.northwind.outag is not declared in the policy of northwind (did you mean com.northwind.outage?)"
@@ -105,11 +106,41 @@ MISTAKES = [
     (setting(time=Timestamp(seconds=-1)), "INVALID_EVENT", "time", INSTANT),
     (setting(time=Timestamp(seconds=1, nanos=10**9)), "INVALID_EVENT", "time", INSTANT),
     (setting(expire_time=Timestamp(seconds=253_402_300_800)), "INVALID_EVENT", "expire_time", INSTANT),
-    (setting(audience=None), "UNSUPPORTED_AUDIENCE", "audience", ONE),
-    (setting(audience=named()), "UNSUPPORTED_AUDIENCE", "audience", ONE),
-    (setting(audience=named("ana", "ben")), "UNSUPPORTED_AUDIENCE", "audience", ONE),
-    (setting(audience=event_pb2.Audience(everyone=True)), "UNSUPPORTED_AUDIENCE", "audience", ONE),
-    (setting(audience=event_pb2.Audience(select="true")), "UNSUPPORTED_AUDIENCE", "audience", ONE),
+    (setting(audience=None), "INVALID_AUDIENCE", "audience", WHOM),
+    (setting(audience=event_pb2.Audience(everyone=False)), "INVALID_AUDIENCE", "audience", WHOM),
+    (setting(audience=event_pb2.Audience(select=" ")), "INVALID_AUDIENCE", "audience", WHOM),
+    (setting(audience=named()), "INVALID_AUDIENCE", "audience.customers.ids", "must name 1 to 1000 customers, not 0"),
+    (
+        setting(audience=named(*(f"c{number}" for number in range(1_001)))),
+        "INVALID_AUDIENCE",
+        "audience.customers.ids",
+        "must name 1 to 1000 customers, not 1001",
+    ),
+    (setting(audience=named("ana", "ben", "ana")), "INVALID_AUDIENCE", "audience.customers.ids[2]", "is named twice"),
+    (
+        setting(audience=event_pb2.Audience(select='customer.attributes.feedr == "F-17"')),
+        "INVALID_AUDIENCE",
+        "audience.select",
+        "undefined field 'feedr' in customer.attributes at character 1 (did you mean feeder?)",
+    ),
+    (
+        setting(audience=event_pb2.Audience(select="event.id == 'x'")),
+        "INVALID_AUDIENCE",
+        "audience.select",
+        "unknown name 'event' at character 1",
+    ),
+    (
+        setting(audience=event_pb2.Audience(select="customer.id")),
+        "INVALID_AUDIENCE",
+        "audience.select",
+        "gives string, not true or false at character 1",
+    ),
+    (
+        setting(audience=event_pb2.Audience(select="true " + " " * 4_000)),
+        "INVALID_AUDIENCE",
+        "audience.select",
+        "it has more than 1000 characters at character 1001",
+    ),
     (setting(audience=named("a|b")), "INVALID_EVENT", "audience.customers.ids[0]", 'must not have "|" in it'),
     (setting(audience=named("a\nb")), "INVALID_EVENT", "audience.customers.ids[0]", HOSTILE),
     (
@@ -148,8 +179,8 @@ def test_one_mistake_is_named_alone(change: Change, reason: str, field: str, des
     assert found(change) == [(reason, field, description)]
 
 
-def test_a_good_event_is_taken_for_its_customer() -> None:
-    assert verdict() == Taken("northwind", "ana", event())
+def test_a_good_event_is_taken() -> None:
+    assert verdict() == Taken("northwind", event())
 
 
 UNUSUAL = {
@@ -162,6 +193,9 @@ UNUSUAL = {
     "numbers": setting(data=b'{"area":"x","n":9223372036854775807,"m":-9223372036854775808,"r":1.5}'),
     "point of a type without lifecycle": setting(type="com.northwind.order.error", lifecycle=1),
     "negative sequence": setting(sequence=-1),
+    "a list of names": setting(audience=named(*(f"c{number}" for number in range(1_000)))),
+    "a selector": setting(audience=event_pb2.Audience(select='customer.attributes.feeder == "F-17"')),
+    "everyone": setting(audience=event_pb2.Audience(everyone=True)),
 }
 
 
@@ -182,7 +216,7 @@ def test_every_mistake_is_found_at_once_the_weightiest_first() -> None:
 
     assert [(reason, field) for reason, field, _ in found(wrong)] == [
         ("INVALID_EVENT", "id"),
-        ("UNSUPPORTED_AUDIENCE", "audience"),
+        ("INVALID_AUDIENCE", "audience"),
         ("UNKNOWN_TYPE", "type"),
         ("INVALID_DATA", "data"),
     ]

@@ -498,6 +498,7 @@ class Pass(_message.Message):
     TIMERS_FIELD_NUMBER: _builtins.int
     POLICIES_FIELD_NUMBER: _builtins.int
     ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Rising by one."""
     now_us: _builtins.int
@@ -516,6 +517,10 @@ class Pass(_message.Message):
     def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyInForce]:
         """Policies in force."""
 
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___FanOutChunk]:
+        """Chunks of fan-outs that were taken, in order."""
+
     def __init__(
         self,
         *,
@@ -525,14 +530,53 @@ class Pass(_message.Message):
         timers: _abc.Iterable[_builtins.bytes] | None = ...,
         policies: _abc.Iterable[Global___PolicyInForce] | None = ...,
         engine_version: _builtins.str = ...,
+        chunks: _abc.Iterable[Global___FanOutChunk] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_version", b"engine_version", "inputs", b"inputs", "now_us", b"now_us", "number", b"number", "policies", b"policies", "timers", b"timers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "engine_version", b"engine_version", "inputs", b"inputs", "now_us", b"now_us", "number", b"number", "policies", b"policies", "timers", b"timers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pass: _TypeAlias = Pass  # noqa: Y015
+
+@_typing.final
+class FanOutChunk(_message.Message):
+    """The members of a fan-out that one pass took: those behind `after`, up to `last`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Offset of the fan-out's record."""
+    after: _builtins.str
+    """The last customer of the chunk before. Empty: there was none."""
+    last: _builtins.str
+    """The last customer that was taken."""
+    members: _builtins.int
+    """So many were looked at."""
+    ended: _builtins.bool
+    """The fan-out ended here."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        after: _builtins.str = ...,
+        last: _builtins.str = ...,
+        members: _builtins.int = ...,
+        ended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "ended", b"ended", "last", b"last", "members", b"members", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FanOutChunk: _TypeAlias = FanOutChunk  # noqa: Y015
 
 @_typing.final
 class InputRange(_message.Message):

@@ -159,7 +159,7 @@ class Refusal(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Reason, in capitals: TOO_LARGE, INVALID_EVENT, UNSUPPORTED_AUDIENCE, NO_POLICY, UNKNOWN_TYPE, INVALID_DATA, UNAVAILABLE."""
+    """Reason, in capitals: TOO_LARGE, INVALID_EVENT, INVALID_AUDIENCE, NO_POLICY, UNKNOWN_TYPE, INVALID_DATA, UNAVAILABLE."""
     message: _builtins.str
     """What is wrong, one sentence."""
     @_builtins.property
