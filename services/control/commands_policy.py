@@ -38,12 +38,10 @@ def check(
     """
     import msgspec  # noqa: PLC0415  # see the module's rules
 
-    from services.control.policies import read  # noqa: PLC0415
-    from services.control.trial import try_templates  # noqa: PLC0415
+    from services.control.policies import examined  # noqa: PLC0415
     from services.policy import check as work  # noqa: PLC0415
 
-    bundle = read(folder)
-    report = work.check(bundle, try_templates)
+    bundle, report = examined(folder)
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
     else:

@@ -20,8 +20,9 @@ from services.policy.wording import wording
 from services.policy.words import LIFECYCLES
 from services.router.decision.model import MINUTE
 
-__all__ = ["Mistake", "Report", "check", "render"]
+__all__ = ["NO_POLICY", "Mistake", "Report", "check", "render"]
 
+NO_POLICY: Final = Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing")
 _WIDTH: Final = 140
 _DAY_MINUTES: Final = 24 * 60
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
@@ -33,7 +34,7 @@ def check(bundle: Bundle, trial: Callable[[Examined], Iterable[Mistake]] | None 
     `trial` tries what was examined and returns further mistakes: it needs a process, which is not for this library.
     """
     if not bundle.files:  # another folder was meant: what all it lacks would only hide that
-        return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
+        return Report((NO_POLICY,), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
     tried = trial(examined) if trial is not None else ()

@@ -1,6 +1,8 @@
 """The commands about policies, as a product team uses them; none needs Kafka."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,7 +12,7 @@ from typer.testing import CliRunner, Result
 from services.control.__main__ import main
 from services.control.commands_policy import policy_app
 from services.control.errors import ClarionError
-from services.policy.bundle import Bundle
+from services.policy.bundle import FILE_LIMIT, Bundle
 from tests.unit.policy.testing.policies import DIGEST, OUTAGE_NIGHT, policy, written
 from tests.unit.policy.testing.policies import ORDER as A_ORDER
 
@@ -513,3 +515,81 @@ def test_an_error_is_one_line_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys:
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, capsys.readouterr()) == (1, ("", "clarion: /nowhere is not a folder\n"))
+
+
+# --- folders that can't be taken as files ----------------------------------------------------------
+
+
+def dangling(file: Path) -> None:
+    file.symlink_to("nowhere.yaml")
+
+
+def looping(file: Path) -> None:
+    file.symlink_to(file.name)
+
+
+def endless(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def too_big(file: Path) -> None:
+    file.write_bytes(b"#" * (FILE_LIMIT + 1))
+
+
+HOSTILE_FILES = [
+    (dangling, "this is not a regular file"),
+    (os.mkfifo, "this is not a regular file"),
+    (looping, "the name is not UTF-8, or the link leads nowhere"),
+    (endless, "the link leaves the folder of the policy"),
+    (too_big, f"the file is larger than {FILE_LIMIT} bytes"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), HOSTILE_FILES)
+def test_check_says_of_a_file_that_cant_be_read_why(folder: Path, spoil: Callable[[Path], None], said: str) -> None:
+    spoil(folder / "rules" / "12.yaml")
+    found = clarion("check", folder)
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (1, f"rules/12.yaml:1:1: {said}")
+
+
+@pytest.mark.parametrize(("spoil", "said"), HOSTILE_FILES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("test", "DIR"),
+        ("show", "DIR"),
+        ("diff", "DIR", "DIR"),
+        ("explain", "DIR", "--event", "-", "--customer", __file__),
+        ("preview", "DIR", "order"),
+        ("activate", "DIR"),
+    ],
+)
+def test_every_command_says_of_a_file_that_cant_be_read_why(
+    folder: Path, arguments: tuple[str, ...], spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(folder / "rules" / "12.yaml")
+    found = clarion(*(str(folder) if each == "DIR" else each for each in arguments))
+    assert isinstance(found.exception, ClarionError)
+    assert str(found.exception).splitlines()[1] == f"rules/12.yaml:1:1: {said}"
+
+
+def test_a_file_name_that_is_not_utf_8_is_a_mistake(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder / "rules") + b"/\xff.yaml")).write_bytes(b"")
+    found = clarion("check", folder, "--json")
+    assert json.loads(found.stdout)["mistakes"][0]["path"] == "rules/?.yaml"
+
+
+def test_a_folder_that_is_no_policy_is_said_in_one_mistake(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}").symlink_to("/dev/zero")
+    found = clarion("check", tmp_path)
+    assert (found.exit_code, found.stdout) == (
+        1,
+        "clarion.yaml:1:1: no policy here: clarion.yaml is missing\n1 mistake, no warnings in no files\n",
+    )
+
+
+def test_a_folder_whose_name_is_too_long_is_one_line() -> None:
+    found = clarion("show", "x" * 5000)
+    assert isinstance(found.exception, ClarionError)
+    assert str(found.exception) == f"{'x' * 200} can't be read: File name too long"
