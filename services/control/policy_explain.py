@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from services.control import explain
 from services.control.errors import ClarionError
 from services.control.policy_facts import opened
+from services.control.policy_files import document
 from services.control.policy_story import finding, record, tell
-from services.policy.documents import Document, read
+from services.policy.documents import Document
 from services.policy.mistakes import Mistake
+from services.policy.printable import printable_lines
 from services.policy.templates import RenderError
 from services.policy.testing.absent import why_not
 from services.policy.testing.messages import Messages
@@ -57,7 +59,7 @@ def answer(folder: Path, event: tuple[str, bytes], customer: tuple[str, bytes], 
     """Decide; files are (name, content), `at` an instant or "": the event's time, else `now`. Raises ClarionError."""
     found = opened(folder)
     policy = found.policy
-    happens, person = read(*event), read(*customer)
+    happens, person = document(event), document(customer)
     timeline, mistakes = scene(happens, person, names_of(found.examined), _when(at, happens, now))
     if timeline is None:
         raise ClarionError(_lines(mistakes))
@@ -147,4 +149,4 @@ def _as_if_sent(happened: Happened, channel: str) -> Happened:
 
 
 def _lines(mistakes: list[Mistake]) -> str:
-    return "\n".join(str(mistake) for mistake in mistakes)
+    return printable_lines("\n".join(str(mistake) for mistake in mistakes))

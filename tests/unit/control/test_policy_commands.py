@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -593,3 +595,118 @@ def test_a_folder_whose_name_is_too_long_is_one_line() -> None:
     found = clarion("show", "x" * 5000)
     assert isinstance(found.exception, ClarionError)
     assert str(found.exception) == f"{'x' * 200} can't be read: File name too long"
+
+
+# --- what is given, and what is written --------------------------------------------------------------
+
+
+def refused(folder: Path, *arguments: str | Path, stdin: str = "") -> str:
+    found = clarion(arguments[0], folder, *arguments[1:], stdin=stdin)
+    assert isinstance(found.exception, ClarionError), found
+    return str(found.exception)
+
+
+@pytest.mark.parametrize("option", ["--event", "--customer"])
+def test_explain_reads_no_more_than_a_file_may_have(folder: Path, tmp_path: Path, option: str) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    other = "--customer" if option == "--event" else "--event"
+    said = "/dev/zero has more than 65536 bytes"
+    assert refused(folder, "explain", option, "/dev/zero", other, ana) == said
+    too_much = json.dumps({"customer": "a" * 65536})
+    assert refused(folder, "explain", option, "-", other, ana, stdin=too_much) == "stdin has more than 65536 bytes"
+
+
+@pytest.mark.parametrize("option", ["--event", "--data"])
+def test_preview_reads_no_more_than_a_file_may_have(folder: Path, option: str) -> None:
+    said = "/dev/zero has more than 65536 bytes"
+    assert refused(folder, "preview", "order", option, "/dev/zero") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("NaN", "stdin is not JSON: invalid character (byte "),
+        ("1e400", "stdin:1:83: a number beyond 64 bits is not read alike everywhere"),
+        ("1" * 30, "stdin:1:83: a number beyond 64 bits is not read alike everywhere"),
+        (r'"\ud800"', "stdin:1:83: \\ud800 is half a character"),
+        ("[" * 40 + "]" * 40, "stdin:1:"),
+        ("'not json'", "stdin is not JSON: invalid character (byte "),
+    ],
+)
+def test_explain_takes_json_as_the_doors_do(folder: Path, tmp_path: Path, value: str, said: str) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    event = json.dumps({**ORDER, "data": {"order": 0}}).replace("0}}", f"{value}}}}}")
+    found = refused(folder, "explain", "--event", "-", "--customer", ana, stdin=event)
+    assert found.startswith(said)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("NaN", "stdin is not JSON: invalid character (byte 10)"),
+        ("1e400", "stdin is not JSON: number out of range"),
+        ("1" * 30, "stdin has a whole number beyond 64 bits"),
+    ],
+)
+def test_preview_takes_json_as_the_doors_do(folder: Path, value: str, said: str) -> None:
+    assert refused(folder, "preview", "order", "--data", "-", stdin=f'{{"order": {value}}}') == said
+
+
+def test_an_emoji_in_escapes_of_json_is_one_character(folder: Path, tmp_path: Path) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    event = json.dumps({**ORDER, "data": {"order": "A\U0001f600"}})
+    assert r"\ud83d\ude00" in event
+    found = clarion("explain", folder, "--event", "-", "--customer", ana, "--at", AT, stdin=event)
+    assert (found.exit_code, "A\U0001f600" in found.stdout) == (0, True)
+
+
+def test_what_an_event_says_does_not_steer_the_terminal(folder: Path, tmp_path: Path) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    event = json.dumps({**ORDER, "subject": "a\x1b[2Jb\u202ec\x9b", "data": {"order": "d\x1b[31me"}})
+    found = clarion("explain", folder, "--event", "-", "--customer", ana, "--at", AT, stdin=event)
+    assert found.exit_code == 0
+    assert "a [2Jb c " in found.stdout
+    assert not {"\x1b", "\x9b", "\u202e"} & set(found.stdout)
+
+
+def test_what_a_policy_says_does_not_steer_the_terminal(folder: Path) -> None:
+    rules = folder / "rules" / "20-orders.yaml"
+    rules.write_text(rules.read_text().replace("name: order\n", 'name: order\n    description: "x\\e[2Jy"\n', 1))
+    found = clarion("show", folder)
+    assert (found.exit_code, "x [2Jy" in found.stdout, "\x1b" in found.stdout) == (0, True, False)
+
+
+def test_the_name_of_a_test_file_does_not_steer_the_terminal(folder: Path) -> None:
+    (folder / "tests" / "outage_night.yaml").rename(folder / "tests" / "a\x1b[2J.yaml")
+    text = (folder / "tests" / "a\x1b[2J.yaml").read_text()
+    (folder / "tests" / "a\x1b[2J.yaml").write_text(text.replace("channels: [sms]}", "channels: [email]}"))
+    found = clarion("test", folder)
+    assert (found.exit_code, "\x1b" in found.stdout) == (1, False)
+    assert "FAILED tests/a [2J.yaml:21" in found.stdout
+
+
+@pytest.mark.parametrize("place", ["", "nowhere/results.xml"])
+def test_junit_that_cant_be_written_is_one_line_after_the_results(folder: Path, tmp_path: Path, place: str) -> None:
+    found = clarion("test", folder, "--junit", tmp_path / place)
+    assert isinstance(found.exception, ClarionError)
+    assert str(found.exception).startswith(f"can't write {tmp_path / place}: ")
+    assert "4 passed, none failed" in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("test",), ("test", "--json"), ("show",)])
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ('"$@" >/dev/full', "clarion: can't write the answer: No space left on device\n"),
+        ('"$@" >&-', ""),
+        ('"$@" | true', ""),
+    ],
+)
+def test_an_answer_that_cant_be_written_is_no_traceback(
+    folder: Path, arguments: tuple[str, ...], shell: str, said: str
+) -> None:
+    name, *rest = arguments
+    command = [sys.executable, "-m", "services.control", "policy", name, str(folder), *rest]
+    found = subprocess.run(["/bin/sh", "-c", shell, "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert found.stderr == said
