@@ -710,3 +710,51 @@ def test_an_answer_that_cant_be_written_is_no_traceback(
     command = [sys.executable, "-m", "services.control", "policy", name, str(folder), *rest]
     found = subprocess.run(["/bin/sh", "-c", shell, "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
     assert found.stderr == said
+
+
+# --- years -----------------------------------------------------------------------------------------
+
+YEARS = "lies outside of the years 1970 to 9998: the first instant is 1970-01-02T00:00:00Z"
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "1969-07-20T20:17:00Z", "9999-12-31T23:59:59Z"])
+def test_explain_refuses_a_year_in_which_nothing_can_be_decided(folder: Path, tmp_path: Path, at: str) -> None:
+    ana, event = written_to(tmp_path / "ana.json", ANA), written_to(tmp_path / "event.json", ORDER)
+    assert refused(folder, "explain", "--event", event, "--customer", ana, "--at", at) == f"--at: {YEARS}"
+    timed = written_to(tmp_path / "timed.json", {**ORDER, "time": at})
+    assert refused(folder, "explain", "--event", timed, "--customer", ana) == f"time: {YEARS}"
+    said = refused(folder, "explain", "--event", timed, "--customer", ana, "--at", AT)
+    assert said.endswith(f": time: {YEARS}")
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize("at", ["1970-01-02T00:00:00Z", "9998-12-31T23:59:59Z"])
+def test_explain_decides_in_the_first_and_the_last_year(folder: Path, tmp_path: Path, zone: str, at: str) -> None:
+    snoozed = {**ANA, "timezone": zone, "snoozed_until": "9999-12-31T23:59:59Z"}
+    ana, event = written_to(tmp_path / "ana.json", snoozed), written_to(tmp_path / "event.json", ORDER)
+    for flag in ((), ("--json",)):
+        found = clarion("explain", folder, "--event", event, "--customer", ana, "--at", at, *flag)
+        assert (found.exit_code, found.exception) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("start: 2026", "start: 9999", "tests/outage_night.yaml:1:8: start: "),
+        ("at: 20m", "at: 99999d", "tests/outage_night.yaml:17:10: timeline[1].at: "),
+    ],
+)
+def test_a_test_in_such_a_year_is_a_mistake(folder: Path, old: str, new: str, said: str) -> None:
+    file = folder / "tests" / "outage_night.yaml"
+    text = OUTAGE_NIGHT.replace(old, new)
+    file.write_text(text if "99999d" not in new else text.replace("start: 2026", "start: 9900"))
+    assert clarion("check", folder).stdout.splitlines()[0] == f"{said}{YEARS}"
+    assert refused(folder, "test").splitlines()[1] == f"{said}{YEARS}"
+
+
+def test_a_far_year_can_be_tested(folder: Path) -> None:
+    file = folder / "tests" / "outage_night.yaml"
+    file.write_text(OUTAGE_NIGHT.replace("start: 2026", "start: 9998"))
+    for command in (("test", "--json"), ("test",), ("diff", str(folder))):
+        found = clarion(command[0], folder, *command[1:])
+        assert (found.exit_code in (0, 1), isinstance(found.exception, SystemExit | None)) == (True, True)
