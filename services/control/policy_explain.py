@@ -103,8 +103,8 @@ def as_json(found: Answer) -> bytes:
 
 
 def _when(at: str, event: Document, now: int) -> int:
-    time = event.find(["time"])[0] if at == "" else None
-    stated = at or (time.value if time is not None and isinstance(time.value, str) else "")
+    time, there = event.find(["time"])
+    stated = at or (time.value if time is not None and there and isinstance(time.value, str) else "")
     try:
         return instant(stated) if stated else now
     except WordError as error:

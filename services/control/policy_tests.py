@@ -47,7 +47,10 @@ def run_folder(folder: Path, files: Sequence[Path] = ()) -> Report:
 
 def _inside(folder: Path, file: Path, bundle: Bundle) -> str:
     """Return the path in the bundle of a test file, given from here or from the folder."""
-    given = [file.resolve(), (folder / file).resolve()]
+    try:
+        given = [file.resolve(), (folder / file).resolve()]
+    except (OSError, RuntimeError):  # a link that leads round in a circle
+        given = []
     for path in given:
         if path.is_relative_to(folder.resolve()):
             name = path.relative_to(folder.resolve()).as_posix()

@@ -758,3 +758,14 @@ def test_a_far_year_can_be_tested(folder: Path) -> None:
     for command in (("test", "--json"), ("test",), ("diff", str(folder))):
         found = clarion(command[0], folder, *command[1:])
         assert (found.exit_code in (0, 1), isinstance(found.exception, SystemExit | None)) == (True, True)
+
+
+def test_an_event_that_is_no_object_is_a_mistake_of_its_shape(folder: Path, tmp_path: Path) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    assert refused(folder, "explain", "--event", "-", "--customer", ana, stdin='"x"').startswith("stdin:1:1: ")
+
+
+def test_a_test_file_that_links_to_itself_is_one_line(folder: Path, tmp_path: Path) -> None:
+    looping(tmp_path / "loop.yaml")
+    said = refused(folder, "test", tmp_path / "loop.yaml")
+    assert said == f"{tmp_path / 'loop.yaml'} is no test of {folder}: it has tests/outage_night.yaml"
