@@ -128,7 +128,9 @@ def _variable(name: str) -> str:
 
 
 def _fail(text: str, code: int) -> None:
-    sys.stderr.write(f"clarion: {text}\n")
+    from services.policy.printable import printable_lines  # noqa: PLC0415  # see the module's rules
+
+    sys.stderr.write(f"clarion: {printable_lines(text)}\n")
     sys.exit(code)
 
 

@@ -7,6 +7,8 @@ Exit codes: 0 good, 1 the answer is bad (for `diff`: something differs), 2 wrong
 """
 
 import asyncio
+import errno
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from services.control.policies import Activated
+    from services.control.policy_files import File
 
 Json = Annotated[bool, typer.Option("--json", help="Facts for programs.")]
 PolicyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the policy.")]
@@ -38,16 +41,14 @@ def check(
     """
     import msgspec  # noqa: PLC0415  # see the module's rules
 
-    from services.control.policies import read  # noqa: PLC0415
-    from services.control.trial import try_templates  # noqa: PLC0415
+    from services.control.policies import examined  # noqa: PLC0415
     from services.policy import check as work  # noqa: PLC0415
 
-    bundle = read(folder)
-    report = work.check(bundle, try_templates)
+    bundle, report = examined(folder)
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        _write(msgspec.json.encode(report).decode())
     else:
-        typer.echo(work.render(report, bundle, color=_on_terminal()), nl=False)
+        _write(work.render(report, bundle, color=_on_terminal()))
     if report.mistakes or (strict and report.warnings):
         raise typer.Exit(1)
 
@@ -65,14 +66,13 @@ def run_tests(
     Example: clarion policy test deploy/policy deploy/policy/tests/outage_night.yaml
     """
     from services.control import policy_tests as work  # noqa: PLC0415
+    from services.control.errors import ClarionError  # noqa: PLC0415
 
     report = work.run_folder(folder, files or ())
-    if junit is not None:
-        junit.write_bytes(work.as_junit(report))
-    if as_json:
-        typer.echo(work.as_json(report).decode())
-    else:
-        typer.echo(work.as_text(report, color=_on_terminal()), nl=False)
+    unwritten = work.write_junit(report, junit) if junit is not None else ""
+    _write(work.as_json(report).decode() if as_json else work.as_text(report, color=_on_terminal()))
+    if unwritten:
+        raise ClarionError(unwritten)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -96,7 +96,7 @@ def explain(
     if event == customer == "-":
         raise typer.BadParameter("only one of --event and --customer can be -")
     found = work.answer(folder, _read(event), _read(customer), at, WallClock().now())
-    typer.echo(work.as_json(found).decode() if as_json else work.as_text(found), nl=as_json)
+    _write(work.as_json(found).decode()) if as_json else _tell(work.as_text(found))
     if found.refused:
         raise typer.Exit(1)
 
@@ -126,7 +126,7 @@ def preview(
         raise typer.BadParameter("give --data or --event, not both: an event has its data")
     wishes = work.Wishes(template, tuple(channel or ()), tuple(locale or ()), data=_read(data), event=_read(event))
     shown = work.preview(folder, wishes)
-    typer.echo(work.as_json(shown).decode() if as_json else work.as_text(shown), nl=as_json)
+    _write(work.as_json(shown).decode()) if as_json else _tell(work.as_text(shown))
     if any(each.why_not for each in shown):
         raise typer.Exit(1)
 
@@ -140,7 +140,7 @@ def show(folder: PolicyFolder, *, as_json: Json = False) -> None:
     from services.control import policy_show as work  # noqa: PLC0415
 
     found = work.described(folder)
-    typer.echo(work.as_json(found).decode() if as_json else work.as_text(found), nl=as_json)
+    _write(work.as_json(found).decode()) if as_json else _tell(work.as_text(found))
 
 
 @policy_app.command("diff")
@@ -157,7 +157,7 @@ def diff(
     from services.control import policy_diff as work  # noqa: PLC0415
 
     found = work.compare(before, after)
-    typer.echo(work.as_json(found).decode() if as_json else work.as_text(found), nl=as_json)
+    _write(work.as_json(found).decode()) if as_json else _tell(work.as_text(found))
     if found.differs:
         raise typer.Exit(1)
 
@@ -190,7 +190,7 @@ def history(*, tenant: Tenant = "", bootstrap: Bootstrap = "", as_json: Json = F
     entries = [] if active is None else [active, *active.history]
     if as_json:
         facts = [{"hash": e.hash, "author": e.author, "time": iso(e.time), "in_force": e is active} for e in entries]
-        typer.echo(msgspec.json.encode(facts).decode())
+        _write(msgspec.json.encode(facts).decode())
         return
     if not entries:
         from services.control.errors import ClarionError  # noqa: PLC0415
@@ -198,7 +198,7 @@ def history(*, tenant: Tenant = "", bootstrap: Bootstrap = "", as_json: Json = F
         raise ClarionError(f"no policy was ever in force for {tenant}")
     for entry in entries:
         mark = "in force" if entry is active else ""
-        typer.echo(f"{iso(entry.time)[:19].replace('T', ' ')}  {entry.hash[:12]}  {entry.author:<16} {mark}".rstrip())
+        _tell(f"{iso(entry.time)[:19].replace('T', ' ')}  {entry.hash[:12]}  {entry.author:<16} {mark}".rstrip())
 
 
 @policy_app.command("rollback")
@@ -231,21 +231,43 @@ def _tell_activated(done: "Activated", *, as_json: bool) -> None:
             "languages": done.languages,
             "unserved": done.unserved,
         }
-        typer.echo(msgspec.json.encode(facts).decode())
+        _write(msgspec.json.encode(facts).decode())
         return
-    typer.echo(f"in force{f' already, by {done.already}' if done.already else ''}: {done}")
+    _tell(f"in force{f' already, by {done.already}' if done.already else ''}: {done}")
     if done.warning:
         typer.echo(f"warning: {done.warning}", err=True)
 
 
-def _read(file: str) -> tuple[str, bytes]:
-    """Return name and content of a file of JSON; nothing for no file."""
-    if file in ("", "-"):
-        return ("stdin", sys.stdin.buffer.read()) if file else ("", b"")
+def _read(file: str) -> "File":
+    """Return a file of JSON; nothing for no file."""
+    from services.control.policy_files import File, read_json  # noqa: PLC0415
+
+    if not file:
+        return File("", b"")
     try:
-        return file, Path(file).read_bytes()
+        return read_json(file)
     except OSError as error:
         raise typer.BadParameter(f"can't read {file}: {error.strerror}") from None
+
+
+def _tell(text: str) -> None:
+    """Write a text for people: nothing in it steers the terminal."""
+    from services.policy.printable import printable_lines  # noqa: PLC0415
+
+    _write(printable_lines(text))
+
+
+def _write(text: str) -> None:
+    """Write to stdout; a full disk is one line, a reader who has gone is nobody's mistake."""
+    try:
+        typer.echo(text, nl=not text.endswith("\n"))
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # the command line ends quietly
+        from services.control.errors import ClarionError  # noqa: PLC0415
+
+        sys.stdout = io.StringIO()  # else what could not be written is tried again at the very end
+        raise ClarionError(f"can't write the answer: {error.strerror}") from None
 
 
 def _on_terminal() -> bool:

@@ -4,6 +4,7 @@ A policy with a mistake is never put in force. The bundle is written before the 
 acknowledged by all in-sync replicas, so that whoever sees the activation finds the bundle.
 """
 
+import os
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,9 +17,10 @@ from services.control.read import only_tenant, policy_records, reading
 from services.control.records_out import write_records
 from services.control.trial import try_templates
 from services.policy.bundle import Bundle, read_folder
-from services.policy.check import check, render
+from services.policy.check import NO_POLICY, check, render
 from services.policy.codec import Activation, StoredBundle, activation_record, bundle_record
 from services.policy.compile import compile_policy
+from services.policy.mistakes import Mistake, PolicyError, Report
 from services.policy.registry import unserved
 from services.router.decision.model import Policy
 
@@ -62,19 +64,49 @@ def example_folder() -> Path:
 
 
 def read(folder: Path) -> Bundle:
-    """Read a policy folder; raise ClarionError when there is none."""
-    if not folder.is_dir():
-        raise ClarionError(f"{folder} is not a folder")
-    return read_folder(folder)
+    """Read a policy folder; raise ClarionError when there is none, or when it can't be taken as files."""
+    try:
+        return read_folder(_there(folder))
+    except PolicyError as error:
+        raise ClarionError(_not_right(folder, Report(_refused(folder, error)), Bundle({}))) from None
+
+
+def examined(folder: Path) -> tuple[Bundle, Report]:
+    """Read a policy folder and find all mistakes; what can't be taken as files is a mistake too."""
+    try:
+        bundle = read_folder(_there(folder))
+    except PolicyError as error:
+        return Bundle({}), Report(_refused(folder, error))
+    return bundle, check(bundle, try_templates)
 
 
 def read_checked(folder: Path) -> Bundle:
     """Read a policy folder; raise ClarionError with all mistakes if there are any."""
-    bundle = read(folder)
-    report = check(bundle, try_templates)
+    bundle, report = examined(folder)
     if report.mistakes:
-        raise ClarionError(f"the policy in {folder} is not right:\n{render(report, bundle)}")
+        raise ClarionError(_not_right(folder, report, bundle))
     return bundle
+
+
+def _there(folder: Path) -> Path:
+    try:
+        found = folder.is_dir()
+    except OSError as error:
+        raise ClarionError(f"{str(folder)[:200]} can't be read: {error.strerror}") from None
+    if not found:
+        raise ClarionError(f"{folder} is not a folder")
+    return folder
+
+
+def _refused(folder: Path, error: PolicyError) -> tuple[Mistake, ...]:
+    # Another folder was meant: what all is in it would only hide that.
+    if not os.path.lexists(folder / "clarion.yaml"):
+        return (NO_POLICY,)
+    return error.mistakes
+
+
+def _not_right(folder: Path, report: Report, bundle: Bundle) -> str:
+    return f"the policy in {folder} is not right:\n{render(report, bundle)}"
 
 
 async def activate(where: Place, folder: Path) -> Activated:

@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from services.control import explain
 from services.control.errors import ClarionError
 from services.control.policy_facts import opened
+from services.control.policy_files import document
 from services.control.policy_story import finding, record, tell
-from services.policy.documents import Document, read
+from services.policy.documents import Document
 from services.policy.mistakes import Mistake
+from services.policy.printable import printable_lines
 from services.policy.templates import RenderError
 from services.policy.testing.absent import why_not
 from services.policy.testing.messages import Messages
@@ -64,7 +66,7 @@ def answer(folder: Path, event: tuple[str, bytes], customer: tuple[str, bytes], 
     policy = found.policy
     for what, file in (("event", event), ("customer", customer)):
         _only_one(what, *file)
-    happens, person = read(*event), read(*customer)
+    happens, person = document(event), document(customer)
     timeline, mistakes = scene(happens, person, names_of(found.examined), _when(at, happens, now))
     if timeline is None:
         raise ClarionError(_lines(mistakes))
@@ -115,8 +117,8 @@ def _only_one(what: str, name: str, content: bytes) -> None:
 
 
 def _when(at: str, event: Document, now: int) -> int:
-    time = event.find(["time"])[0] if at == "" else None
-    stated = at or (time.value if time is not None and isinstance(time.value, str) else "")
+    time, there = event.find(["time"])
+    stated = at or (time.value if time is not None and there and isinstance(time.value, str) else "")
     try:
         return instant(stated) if stated else now
     except WordError as error:
@@ -162,4 +164,4 @@ def _as_if_sent(happened: Happened, channel: str) -> Happened:
 
 
 def _lines(mistakes: list[Mistake]) -> str:
-    return "\n".join(str(mistake) for mistake in mistakes)
+    return printable_lines("\n".join(str(mistake) for mistake in mistakes))

@@ -14,9 +14,11 @@ from msgspec import Struct
 
 from services.control.errors import ClarionError
 from services.control.policy_facts import Opened, opened
+from services.control.policy_files import document, value
 from services.policy import words
 from services.policy.documents import read
 from services.policy.mistakes import nearest
+from services.policy.printable import printable_lines
 from services.policy.samples import sample, sample_customer, sample_event, samples
 from services.policy.shapes import fit
 from services.policy.template_lint import DIGEST
@@ -165,13 +167,13 @@ def _made_up(found: Opened, name: str, lifecycle: str) -> dict[str, Any]:
 
 
 def _given_event(found: Opened, file: tuple[str, bytes]) -> dict[str, Any]:
-    document = read(*file)
-    if document.root is not None and isinstance(document.root.value, dict):
-        document.root.value.pop("audience", None)
-        document.root.value["audience"] = read(file[0], b"{everyone: true}").root
-    event, mistakes = fit(shapes.Event, document)
-    if event is None or mistakes or document.mistakes:
-        raise ClarionError("\n".join(str(each) for each in [*document.mistakes, *mistakes]))
+    given = document(file)
+    if given.root is not None and isinstance(given.root.value, dict):
+        given.root.value.pop("audience", None)
+        given.root.value["audience"] = read(file[0], b"{everyone: true}").root
+    event, mistakes = fit(shapes.Event, given)
+    if event is None or mistakes:
+        raise ClarionError(printable_lines("\n".join(str(each) for each in mistakes)))
     made_up = _made_up(found, event.type, event.lifecycle)
     time = event.time.after(_START) if event.time is not None else _START
     own = {name: getattr(event, name) for name in ("id", "source", "subject", "severity", "sequence")}
@@ -179,14 +181,10 @@ def _given_event(found: Opened, file: tuple[str, bytes]) -> dict[str, Any]:
 
 
 def _object(file: tuple[str, bytes]) -> dict[str, Any]:
-    name, content = file
-    try:
-        value = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ClarionError(f"{name}: this is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ClarionError(f"{name}: the data must be a JSON object")
-    return value
+    found = value(file)
+    if not isinstance(found, dict):
+        raise ClarionError(f"{file[0]}: the data must be a JSON object")
+    return found
 
 
 def _rendered(found: Opened, templates: Templates, name: str, locale: str, channel: str, facts: _Facts) -> Shown:

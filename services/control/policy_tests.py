@@ -4,7 +4,7 @@ Each failed expectation says what was expected, what came instead, and why, in t
 a test are told as the test writes them, as offsets from its start.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -18,6 +18,7 @@ from services.policy.bundle import Bundle
 from services.policy.check import render
 from services.policy.mistakes import PolicyError
 from services.policy.mistakes import Report as Mistakes
+from services.policy.printable import printable
 from services.policy.testing.absent import why_not
 from services.policy.testing.coverage import RuleCoverage
 from services.policy.testing.expect import Checked
@@ -46,7 +47,10 @@ def run_folder(folder: Path, files: Sequence[Path] = ()) -> Report:
 
 def _inside(folder: Path, file: Path, bundle: Bundle) -> str:
     """Return the path in the bundle of a test file, given from here or from the folder."""
-    given = [file.resolve(), (folder / file).resolve()]
+    try:
+        given = [file.resolve(), (folder / file).resolve()]
+    except (OSError, RuntimeError):  # a link that leads round in a circle
+        given = []
     for path in given:
         if path.is_relative_to(folder.resolve()):
             name = path.relative_to(folder.resolve()).as_posix()
@@ -62,13 +66,13 @@ def _inside(folder: Path, file: Path, bundle: Bundle) -> str:
 def as_text(report: Report, *, color: bool = False) -> str:
     """Write a report: a line for each file, each failure with its reason, then what was covered."""
     width = max(len(each.timeline.path) for each in report.files)
-    lines = [f"{each.timeline.path:<{width}}  {_dots(each, color=color)}" for each in report.files]
+    lines = [f"{printable(each.timeline.path):<{width}}  {_dots(each, color=color)}" for each in report.files]
     for lived in report.files:
         for fault in lived.history.faults:
-            lines += ["", f"{_failed(color=color)} {lived.timeline.path}:{fault.line}  {fault.message}"]
+            lines += ["", *_marked([f"FAILED {lived.timeline.path}:{fault.line}  {fault.message}"], color=color)]
         for checked in lived.checked:
             if not checked.passed:
-                lines += ["", *_failure(report, lived, checked, color=color)]
+                lines += ["", *_marked(_failure(report, lived, checked), color=color)]
     return "\n".join([*lines, "", *_table(report.coverage), "", _counts(report, color=color), _covered(report)]) + "\n"
 
 
@@ -77,13 +81,16 @@ def _dots(lived: Lived, *, color: bool) -> str:
     return bad * len(lived.history.faults) + "".join(good if each.passed else bad for each in lived.checked)
 
 
-def _failed(*, color: bool) -> str:
-    return f"{_RED}FAILED{_RESET}" if color else "FAILED"
+def _marked(lines: Iterable[str], *, color: bool) -> Iterator[str]:
+    """Yield the lines of a failure so that nothing in them steers the terminal, its first word in red."""
+    for place, line in enumerate(lines):
+        safe = printable(line)
+        yield f"{_RED}FAILED{_RESET}{safe.removeprefix('FAILED')}" if color and not place else safe
 
 
-def _failure(report: Report, lived: Lived, checked: Checked, *, color: bool) -> Iterator[str]:
+def _failure(report: Report, lived: Lived, checked: Checked) -> Iterator[str]:
     expectation, start = checked.expectation, lived.timeline.start
-    yield f"{_failed(color=color)} {lived.timeline.path}:{expectation.line}  {about(expectation, start)}"
+    yield f"FAILED {lived.timeline.path}:{expectation.line}  {about(expectation, start)}"
     yield f"  expected  {wanted(expectation, start)}"
     for place, happened in enumerate(checked.instead[:_GOT_SHOWN]):
         yield f"  {'got' if not place else '':<8}  {_got(happened, start)}"
@@ -279,9 +286,18 @@ def as_junit(report: Report) -> bytes:
             case = _case(suite, lived.timeline.path, expectation.line, about(expectation, start))
             if not checked.passed:
                 failure = ET.SubElement(case, "failure", message=_legal(f"expected {wanted(expectation, start)}"))
-                failure.text = _legal("\n".join(_failure(report, lived, checked, color=False)))
+                failure.text = _legal("\n".join(_failure(report, lived, checked)))
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def write_junit(report: Report, file: Path) -> str:
+    """Write a report as a file of JUnit XML; return why that can't be, "" when it was."""
+    try:
+        file.write_bytes(as_junit(report))
+    except OSError as error:
+        return f"can't write {file}: {error.strerror}"
+    return ""
 
 
 def _case(suite: ET.Element, path: str, line: int, name: str) -> ET.Element:

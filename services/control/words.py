@@ -83,6 +83,8 @@ REQUIRED = "required"
 OWN_WISHES = frozenset({"category x channel", "category", "channel", "everything"})
 _ID_SHOWN = 8
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+# The last day of 9999 ends sooner in the east, and a control or a wish may last longer than any calendar.
+_LAST_TOLD = 253_402_300_800 * SECOND - DAY - 1
 
 
 class Telling:
@@ -109,9 +111,8 @@ class Telling:
         return self._local(instant).date().isoformat()
 
     def _local(self, instant: int) -> datetime:
-        return (
-            datetime.fromtimestamp(instant // SECOND, UTC).replace(microsecond=instant % SECOND).astimezone(self._info)
-        )
+        seconds, rest = divmod(min(instant, _LAST_TOLD), SECOND)
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).astimezone(self._info)
 
 
 def duration(length: int) -> str:

@@ -6,9 +6,9 @@ a mistake, not ignored. A folder that reaches outside itself, or is far too big 
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from services.policy.mistakes import Mistake, PolicyError
@@ -58,15 +58,15 @@ def read_folder(path: Path | str) -> Bundle:
     root = Path(path).resolve()
     if not root.is_dir():
         raise PolicyError([Mistake(str(path), 1, 1, "", "there is no such folder")])
-    mistakes: list[Mistake] = []
+    found, mistakes = _files(root)
     files: dict[str, bytes] = {}
     size = 0
-    for file, name in islice(_files(root), FILE_COUNT_LIMIT + 1):
-        mistake = _refusal(file, root)
-        if mistake:
-            mistakes.append(Mistake(name.encode(errors="replace").decode(), 1, 1, "", mistake))
+    for file, name in found[: FILE_COUNT_LIMIT + 1]:
+        try:
+            content = _content(file, root)
+        except _RefusedError as refused:
+            mistakes.append(Mistake(_shown(name), 1, 1, "", str(refused)))
             continue
-        content = file.read_bytes()
         size += len(content)
         if size > BUNDLE_LIMIT:
             mistakes.append(Mistake(name, 1, 1, "", f"the policy is larger than {BUNDLE_LIMIT} bytes up to here"))
@@ -77,29 +77,57 @@ def read_folder(path: Path | str) -> Bundle:
     return Bundle(files)
 
 
-def _files(root: Path) -> list[tuple[Path, str]]:
-    # Hidden files (.git, .swp) belong to tools. Folders that are links aren't walked by rglob, hence listed as files.
-    found = []
-    # Bounded before it is sorted: the folder may be a whole disk.
-    for file in sorted(islice(root.rglob("*"), _ENTRY_LIMIT)):
-        relative = file.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts) or (file.is_dir() and not file.is_symlink()):
-            continue
-        if file.suffix in {".yaml", ".yml"} or file.is_symlink():
-            found.append((file, relative.as_posix()))
-    return found
+class _RefusedError(Exception):
+    """A file can't be part of a policy; the text says why."""
 
 
-def _refusal(file: Path, root: Path) -> str:
+def _files(root: Path) -> tuple[list[tuple[Path, str]], list[Mistake]]:
+    """Return the files that matter, sorted, and what could not be looked at; links are files, wherever they lead."""
+    found: list[tuple[Path, str]] = []
+    mistakes: list[Mistake] = []
+    folders, seen = [root], 0
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > _ENTRY_LIMIT:  # the folder may be a whole disk
+                        message = f"the folder has more than {_ENTRY_LIMIT} files and folders"
+                        return [], [Mistake("clarion.yaml", 1, 1, "", message)]
+                    file = folder / entry.name
+                    if entry.name.startswith("."):  # .git, .swp: these belong to tools
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(file)
+                    elif file.suffix in {".yaml", ".yml"} or entry.is_symlink():
+                        found.append((file, file.relative_to(root).as_posix()))
+        except OSError as error:
+            name = _shown(folder.relative_to(root).as_posix())
+            mistakes.append(Mistake(name, 1, 1, "", f"the folder can't be read: {error.strerror}"))
+    return sorted(found), mistakes
+
+
+def _content(file: Path, root: Path) -> bytes:
     try:
         file.name.encode()
         target = file.resolve()
     except (UnicodeEncodeError, OSError, RuntimeError):
-        return "the name is not UTF-8, or the link leads nowhere"
+        raise _RefusedError("the name is not UTF-8, or the link leads nowhere") from None
     if not target.is_relative_to(root):
-        return "the link leaves the folder of the policy"
-    if not target.is_file():
-        return "this is not a regular file"
-    if target.stat().st_size > FILE_LIMIT:
-        return f"the file is larger than {FILE_LIMIT} bytes"
-    return ""
+        raise _RefusedError("the link leaves the folder of the policy")
+    try:
+        if not target.is_file():
+            raise _RefusedError("this is not a regular file")
+        with target.open("rb") as opened:
+            content = opened.read(FILE_LIMIT + 1)
+    except OSError as error:
+        raise _RefusedError(f"the file can't be read: {error.strerror}") from None
+    if len(content) > FILE_LIMIT:
+        raise _RefusedError(f"the file is larger than {FILE_LIMIT} bytes")
+    return content
+
+
+def _shown(name: str) -> str:
+    # What is not UTF-8 in a name is half characters here, which nobody can write.
+    return name.encode(errors="replace").decode()

@@ -13,6 +13,7 @@ from services.policy.bundle import Bundle
 from services.policy.compile import Examined, examine
 from services.policy.draft import PlacedRule
 from services.policy.mistakes import Mistake, Report
+from services.policy.printable import printable
 from services.policy.shapes import QuietHours, Rule, Where
 from services.policy.template_lint import DIGEST
 from services.policy.testing.files import mistakes_of as mistakes_of_tests
@@ -20,8 +21,9 @@ from services.policy.wording import wording
 from services.policy.words import LIFECYCLES
 from services.router.decision.model import MINUTE
 
-__all__ = ["Mistake", "Report", "check", "render"]
+__all__ = ["NO_POLICY", "Mistake", "Report", "check", "render"]
 
+NO_POLICY: Final = Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing")
 _WIDTH: Final = 140
 _DAY_MINUTES: Final = 24 * 60
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
@@ -33,7 +35,7 @@ def check(bundle: Bundle, trial: Callable[[Examined], Iterable[Mistake]] | None 
     `trial` tries what was examined and returns further mistakes: it needs a process, which is not for this library.
     """
     if not bundle.files:  # another folder was meant: what all it lacks would only hide that
-        return Report((Mistake("clarion.yaml", 1, 1, "", "no policy here: clarion.yaml is missing"),), ())
+        return Report((NO_POLICY,), ())
     examined = examine(bundle)
     warnings = sorted({warning for find in _WARNINGS for warning in find(examined)})
     tried = trial(examined) if trial is not None else ()
@@ -45,11 +47,11 @@ def render(report: Report, bundle: Bundle, *, color: bool = False) -> str:
     """Write a report as people read it: each mistake with its line and carets, then the warnings, then the count."""
     lines: list[str] = []
     for mistake in report.mistakes:
-        lines.append(_printable(str(mistake)))
+        lines.append(printable(str(mistake)))
         lines.extend(_excerpt(mistake, bundle, color=color))
     for warning in report.warnings:
         word = f"{_YELLOW}warning{_RESET}" if color else "warning"
-        lines.append(f"{word}: {_printable(str(warning))}")
+        lines.append(f"{word}: {printable(str(warning))}")
     counts = f"{_count(len(report.mistakes), 'mistake')}, {_count(len(report.warnings), 'warning')}"
     lines.append(f"{counts} in {_count(len(bundle.files), 'file')}")
     return "\n".join(lines) + "\n"
@@ -63,18 +65,13 @@ def _excerpt(mistake: Mistake, bundle: Bundle, *, color: bool) -> Iterator[str]:
     lines = bundle.files.get(mistake.path, b"").decode(errors="replace").split("\n")
     if mistake.line > len(lines) or not lines[mistake.line - 1].strip():
         return
-    line, column = _printable(lines[mistake.line - 1]), mistake.column - 1
+    line, column = printable(lines[mistake.line - 1]), mistake.column - 1
     if len(line) > _WIDTH:
         begin = max(0, min(column - _WIDTH // 3, len(line) - _WIDTH))
         line, column = line[begin : begin + _WIDTH], column - begin
     carets = "^" * max(1, min(mistake.length, len(line) - column))
     yield f"{mistake.line:6} | {line}"
     yield f"       | {' ' * column}{_RED if color else ''}{carets}{_RESET if color else ''}"
-
-
-def _printable(text: str) -> str:
-    # What a policy file contains must not steer the terminal.
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 # --- warnings ------------------------------------------------------------------------------------

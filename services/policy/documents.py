@@ -5,6 +5,7 @@ Keys are text. Aliases are allowed but each counts with all that it stands for, 
 and number of values are bounded. Nothing here raises on what a file contains: mistakes are gathered.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -30,6 +31,10 @@ DEPTH_LIMIT: Final = 32
 
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+# Escapes of UTF-16, which YAML reads one by one: `\ud83d\ude00` are two halves of one character.
+_HALF = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_LARGEST: Final = 1 << 63
 _WORDS: Final[Mapping[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -143,7 +148,7 @@ def read(path: str, content: bytes) -> Document:
         document.mistakes.append(refused.mistake)
     except MarkedYAMLError as error:
         document.mistakes.append(_not_yaml(path, error))
-    except (YAMLError, YAMLStreamError, ValueError, RecursionError) as error:
+    except (YAMLError, YAMLStreamError, ValueError, OverflowError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else "it can't be read"
         document.mistakes.append(Mistake(path, 1, 1, "", f"this is not YAML: {reason}"))
     else:
@@ -239,6 +244,7 @@ class _Builder:
                 case MappingEndEvent() | SequenceEndEvent():
                     self._close(event)
                 case ScalarEvent():
+                    event.value = self._whole(event)
                     node = self._scalar(event)
                     if event.anchor:
                         self._anchors[event.anchor] = node
@@ -264,14 +270,38 @@ class _Builder:
         node = self._place(event, event.value, style)
         if not style:
             node.value = _resolve(event.value)
+            if _beyond(node.value) and not self._at_key():
+                self._note(event, "a number beyond 64 bits is not read alike everywhere: write it as text, in quotes")
+                node.value = 0
         return node
+
+    def _at_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].node.value, dict) and self._stack[-1].key is None
+
+    def _whole(self, event: ScalarEvent) -> str:
+        r"""Return a text with its escaped halves (`\ud83d\ude00`) joined, as JSON has them."""
+        text: str = event.value
+        if _HALF.search(text) is None:
+            return text
+        joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        halves = _HALF.findall(_PAIR.sub("", text))
+        if halves:
+            self._note(event, f"\\u{ord(halves[0]):x} is half a character: its other half is missing")
+        return joined
+
+    def _note(self, event: NodeEvent, message: str) -> None:
+        """Note a mistake that does not keep the rest from being read."""
+        mark, end = event.start_mark, event.end_mark
+        length = max(end.index - mark.index, 1) if end.line == mark.line else 0
+        path = self._document.path
+        self._document.mistakes.append(Mistake(path, mark.line + 1, mark.column + 1, "", message, length=length))
 
     def _open(self, event: MappingStartEvent | SequenceStartEvent) -> None:
         if len(self._stack) >= DEPTH_LIMIT:
             self._refuse(event, f"values are nested more than {DEPTH_LIMIT} deep")
         node = self._place(event, {} if isinstance(event, MappingStartEvent) else [])
         node.keys = {}
-        if self._stack and isinstance(self._stack[-1].node.value, dict) and self._stack[-1].key is None:
+        if self._at_key():
             braces = self._document.text.startswith("{{", max(node.start - 1, 0))
             hint = ": put the whole text in quotes, one with {{ ... }} needs them" if braces else ""
             self._refuse(event, f"a key must be text{hint}")
@@ -342,11 +372,17 @@ class _Builder:
         return [len(above.node.value) if above.key is None else above.key.value for above in self._stack[:-1]]
 
 
+def _beyond(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isinf(value)
+    return isinstance(value, int) and not -_LARGEST <= value < _LARGEST
+
+
 def _resolve(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.match(text) and len(text) <= 19:  # noqa: PLR2004 - what fits a 64-bit number
-        return int(text)
+    if _INT.match(text):
+        return int(text) if len(text) <= 20 else _LARGEST  # noqa: PLR2004 - no 64-bit number is longer
     if _FLOAT.match(text):
         return float(text)
     return text
@@ -380,7 +416,8 @@ def _places(text: str, node: Node) -> Iterator[int]:
             index = _after_blanks(text, index, node)
         yield min(index, node.end)
         if node.style == '"' and text.startswith("\\", index):
-            index += _ESCAPES.get(text[index + 1 : index + 2], 2)
+            escape = _ESCAPES.get(text[index + 1 : index + 2], 2)
+            index += escape if character <= "\uffff" or text[index + 1] == "U" else 2 * escape
         elif node.style == "'" and text.startswith("''", index):
             index += 2
         elif text.startswith(character, index):

@@ -6,7 +6,7 @@ holds no value. Locales and their patterns are parsed once.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -52,10 +52,14 @@ def _with_state(function: _Filter) -> _Filter:
 
 
 def _local(state: Any, value: Any) -> datetime:
-    moment = value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else instant(value)
+    moment = value if isinstance(value, datetime) and value.tzinfo else instant(value)
     if moment is None:
         raise FormatError("this is not an instant")
-    return moment.astimezone(_zone(state.lookup(ZONE)))
+    zone = _zone(state.lookup(ZONE))
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:  # a zone has no local time before the year 1 and after 9999: the nearest it has
+        return datetime.max.replace(tzinfo=zone) if moment.year > 1 else datetime.min.replace(tzinfo=zone)
 
 
 def _plain(text: str) -> str:

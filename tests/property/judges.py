@@ -245,6 +245,7 @@ def may_be_closed(step: Step, decision: Decision, history: History) -> None:
 
 def no_update_follows_the_end_it_preceded(history: History) -> None:
     closed: dict[str, int] = {}
+    said: dict[str, int] = {}
     began: dict[bytes, int] = {}
     for number, step in enumerate(history.log):
         for decision in step.decisions:
@@ -252,10 +253,14 @@ def no_update_follows_the_end_it_preceded(history: History) -> None:
         for decision in sent(step.decisions):
             assert decision.event is not None
             if decision.event.lifecycle is not Lifecycle.POINT:
-                assert began[decision.decision_id] >= closed.get(decision.event.subject, 0)
+                # A message of an end waits on when a later end says nothing to the customer: it must not be lost.
+                ends = said if decision.event.lifecycle.closing else closed
+                assert began[decision.decision_id] >= ends.get(decision.event.subject, 0)
         in_sequence = any(d.rule_name and d.reason not in PASSED_BY for d in step.decisions)
         if isinstance(step.input, EventInput) and step.input.event.lifecycle.closing and in_sequence:
             closed[step.input.event.subject] = number
+            if any(d.outcome in (Outcome.SEND, Outcome.HOLD) for d in step.decisions):
+                said[step.input.event.subject] = number
 
 
 def no_next_step_follows_newer_news(history: History) -> None:

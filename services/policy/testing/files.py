@@ -18,6 +18,7 @@ from services.policy.documents import Document
 from services.policy.mistakes import Mistake, nearest
 from services.policy.shapes import fit
 from services.policy.testing import people, shapes
+from services.policy.testing.moments import LATEST, OUT_OF_YEARS
 from services.policy.testing.names import Names, documents_of, names_of
 from services.policy.testing.timeline import (
     Changes,
@@ -132,6 +133,9 @@ class Reader:
         time: int = moment.after(self._start)
         if time < self._start and not past:
             self._at(keys, "lies before the start")
+            return self._start
+        if time > LATEST:
+            self._at(keys, OUT_OF_YEARS)
             return self._start
         return time
 

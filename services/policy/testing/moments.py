@@ -15,6 +15,11 @@ _OFFSET = re.compile(
     r"(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})(?:\.([0-9]{1,6}))?s)?\Z", re.ASCII
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# 1970-01-02 and the end of 9998: a day and a year from where no zone has a local time any more; 0 means unknown.
+EARLIEST: Final = DAY
+LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) - 1
+OUT_OF_YEARS: Final = "lies outside of the years 1970 to 9998: the first instant is 1970-01-02T00:00:00Z"
+_LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class Moment(Struct, frozen=True):
@@ -39,20 +44,24 @@ def moment(text: str) -> Moment:
         raise WordError(f"{text[:40]!r} lies before the start: an offset is not negative")
     try:
         return Moment(instant(text), relative=False)
-    except WordError:
-        if words.lacks_offset(text):
+    except WordError as error:
+        if words.lacks_offset(text) or str(error) == OUT_OF_YEARS:
             raise
         message = f"{text[:40]!r} is neither an offset such as 0m, 90s or 1h30m nor an instant with its offset from UTC"
         raise WordError(message) from None
 
 
 def instant(text: str) -> int:
-    """Return microseconds since 1970 of an instant of RFC 3339."""
-    return (words.instant(text) - _EPOCH) // timedelta(microseconds=1)
+    """Return microseconds since 1970 of an instant of RFC 3339, in the years in which tests can live."""
+    time = (words.instant(text) - _EPOCH) // timedelta(microseconds=1)
+    if not EARLIEST <= time <= LATEST:
+        raise WordError(OUT_OF_YEARS)
+    return time
 
 
 def iso(time: int) -> str:
     """Return an instant as RFC 3339 in UTC, with no more digits than it needs in threes."""
+    time = min(time, _LAST)
     moment = _EPOCH + timedelta(microseconds=time)
     digits = "seconds" if time % SECOND == 0 else "milliseconds" if time % 1_000 == 0 else "microseconds"
     return moment.isoformat(timespec=digits).replace("+00:00", "Z")

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from services.policy.changes import changed, erased
 from services.policy.profiles import to_profile
+from services.policy.testing.moments import LATEST
 from services.policy.testing.timeline import (
     Changes,
     Entry,
@@ -48,8 +49,10 @@ from services.router.decision.model import (
     Truth,
 )
 
-# What is held again and again ends when it expires; more timers than this are a bug of the core.
-TIMER_LIMIT: Final = 100_000
+# What is held again and again ends when it expires; one decision that was due more often is a bug of the core.
+HOLD_LIMIT: Final = 100_000
+# About a gigabyte and half a minute.
+HAPPENED_LIMIT: Final = 1_000_000
 
 
 class Happened(Struct, frozen=True):
@@ -89,8 +92,13 @@ def live(timeline: Timeline, policy: Policy) -> History:
     world = _World(timeline, policy)
     for entry in timeline.entries:
         world.wait(entry.at)
+        if world.full:
+            break
         world.do(entry)
     world.wait(None)
+    if world.full:
+        message = f"the timeline makes more than {HAPPENED_LIMIT} decisions: it needs fewer events or customers"
+        world.faults.append(Fault(world.line, message))
     return History(tuple(world.happened), tuple(world.found), tuple(world.faults), world.matched)
 
 
@@ -105,29 +113,44 @@ class _World:
         self._controls: dict[str, Control] = {}
         self._seen: dict[tuple[str, str, str], Identity] = {}
         self._timers: list[tuple[int, str]] = []
+        self._waited: dict[bytes, int] = {}
+        self.line = 1
         self._documents: dict[str, Mapping[str, Any]] = dict(timeline.customers)
         self._customers: dict[str, Customer] = {}
         for name, document in sorted(timeline.customers.items()):
             self._customers[name] = Customer(policy.tenant, name, to_profile(name, document))
 
+    @property
+    def full(self) -> bool:
+        """Whether more has happened than a report can hold."""
+        return len(self.happened) > HAPPENED_LIMIT
+
     def wait(self, until: int | None) -> None:
         """Let the clock run to an instant, or until no timer is left, deciding what is due on the way."""
-        for _ in range(TIMER_LIMIT):
-            if not self._timers or (until is not None and self._timers[0][0] > until):
-                break
+        while self._timers and not self.full and (until is None or self._timers[0][0] <= until):
             due, name = heapq.heappop(self._timers)
+            if due > LATEST:  # no local time can be told of it; the heap holds nothing earlier
+                self.faults.append(Fault(self.line, "what waits now would wait beyond the year 9998"))
+                self._timers.clear()
+                break
             self._now = max(self._now, due)
             customer = self._customer(name)
             holds = frozenset(hold.decision_id for hold in customer.holds if hold.due <= self._now)
             if holds:
+                self._count(holds)
                 self._decide(DueInput(holds), customer)
-        else:
-            raise AssertionError("holds go round in circles: each must end when it expires")
         if until is not None:
             self._now = max(self._now, until)
 
+    def _count(self, holds: frozenset[bytes]) -> None:
+        for decision_id in holds:
+            times = self._waited[decision_id] = self._waited.get(decision_id, 0) + 1
+            if times > HOLD_LIMIT:
+                raise AssertionError("holds go round in circles: each must end when it expires")
+
     def do(self, entry: Entry) -> None:
         """Do what an entry says, at this instant."""
+        self.line = entry.line
         match entry.deed:
             case Happens():
                 self._event(entry.deed)

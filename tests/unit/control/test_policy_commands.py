@@ -1,6 +1,10 @@
 """The commands about policies, as a product team uses them; none needs Kafka."""
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,7 +14,7 @@ from typer.testing import CliRunner, Result
 from services.control.__main__ import main
 from services.control.commands_policy import policy_app
 from services.control.errors import ClarionError
-from services.policy.bundle import Bundle
+from services.policy.bundle import FILE_LIMIT, Bundle
 from tests.unit.policy.testing.policies import DIGEST, OUTAGE_NIGHT, policy, written
 from tests.unit.policy.testing.policies import ORDER as A_ORDER
 
@@ -555,3 +559,255 @@ def test_an_error_is_one_line_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys:
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, capsys.readouterr()) == (1, ("", "clarion: /nowhere is not a folder\n"))
+
+
+# --- folders that can't be taken as files ----------------------------------------------------------
+
+
+def dangling(file: Path) -> None:
+    file.symlink_to("nowhere.yaml")
+
+
+def looping(file: Path) -> None:
+    file.symlink_to(file.name)
+
+
+def endless(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def too_big(file: Path) -> None:
+    file.write_bytes(b"#" * (FILE_LIMIT + 1))
+
+
+HOSTILE_FILES = [
+    (dangling, "this is not a regular file"),
+    (os.mkfifo, "this is not a regular file"),
+    (looping, "the name is not UTF-8, or the link leads nowhere"),
+    (endless, "the link leaves the folder of the policy"),
+    (too_big, f"the file is larger than {FILE_LIMIT} bytes"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), HOSTILE_FILES)
+def test_check_says_of_a_file_that_cant_be_read_why(folder: Path, spoil: Callable[[Path], None], said: str) -> None:
+    spoil(folder / "rules" / "12.yaml")
+    found = clarion("check", folder)
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (1, f"rules/12.yaml:1:1: {said}")
+
+
+@pytest.mark.parametrize(("spoil", "said"), HOSTILE_FILES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("test", "DIR"),
+        ("show", "DIR"),
+        ("diff", "DIR", "DIR"),
+        ("explain", "DIR", "--event", "-", "--customer", __file__),
+        ("preview", "DIR", "order"),
+        ("activate", "DIR"),
+    ],
+)
+def test_every_command_says_of_a_file_that_cant_be_read_why(
+    folder: Path, arguments: tuple[str, ...], spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(folder / "rules" / "12.yaml")
+    found = clarion(*(str(folder) if each == "DIR" else each for each in arguments))
+    assert isinstance(found.exception, ClarionError)
+    assert str(found.exception).splitlines()[1] == f"rules/12.yaml:1:1: {said}"
+
+
+def test_a_file_name_that_is_not_utf_8_is_a_mistake(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder / "rules") + b"/\xff.yaml")).write_bytes(b"")
+    found = clarion("check", folder, "--json")
+    assert json.loads(found.stdout)["mistakes"][0]["path"] == "rules/?.yaml"
+
+
+def test_a_folder_that_is_no_policy_is_said_in_one_mistake(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}").symlink_to("/dev/zero")
+    found = clarion("check", tmp_path)
+    assert (found.exit_code, found.stdout) == (
+        1,
+        "clarion.yaml:1:1: no policy here: clarion.yaml is missing\n1 mistake, no warnings in no files\n",
+    )
+
+
+def test_a_folder_whose_name_is_too_long_is_one_line() -> None:
+    found = clarion("show", "x" * 5000)
+    assert isinstance(found.exception, ClarionError)
+    assert str(found.exception) == f"{'x' * 200} can't be read: File name too long"
+
+
+# --- what is given, and what is written --------------------------------------------------------------
+
+
+def refused(folder: Path, *arguments: str | Path, stdin: str = "") -> str:
+    found = clarion(arguments[0], folder, *arguments[1:], stdin=stdin)
+    assert isinstance(found.exception, ClarionError), found
+    return str(found.exception)
+
+
+@pytest.mark.parametrize("option", ["--event", "--customer"])
+def test_explain_reads_no_more_than_a_file_may_have(folder: Path, tmp_path: Path, option: str) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    other = "--customer" if option == "--event" else "--event"
+    said = "/dev/zero has more than 65536 bytes"
+    assert refused(folder, "explain", option, "/dev/zero", other, ana) == said
+    too_much = json.dumps({"customer": "a" * 65536})
+    assert refused(folder, "explain", option, "-", other, ana, stdin=too_much) == "stdin has more than 65536 bytes"
+
+
+@pytest.mark.parametrize("option", ["--event", "--data"])
+def test_preview_reads_no_more_than_a_file_may_have(folder: Path, option: str) -> None:
+    said = "/dev/zero has more than 65536 bytes"
+    assert refused(folder, "preview", "order", option, "/dev/zero") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("NaN", "stdin is not JSON: invalid character (byte "),
+        ("1e400", "stdin:1:83: a number beyond 64 bits is not read alike everywhere"),
+        ("1" * 30, "stdin:1:83: a number beyond 64 bits is not read alike everywhere"),
+        (r'"\ud800"', "stdin:1:83: \\ud800 is half a character"),
+        ("[" * 40 + "]" * 40, "stdin:1:"),
+        ("'not json'", "stdin is not JSON: invalid character (byte "),
+    ],
+)
+def test_explain_takes_json_as_the_doors_do(folder: Path, tmp_path: Path, value: str, said: str) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    event = json.dumps({**ORDER, "data": {"order": 0}}).replace("0}}", f"{value}}}}}")
+    found = refused(folder, "explain", "--event", "-", "--customer", ana, stdin=event)
+    assert found.startswith(said)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("NaN", "stdin is not JSON: invalid character (byte 10)"),
+        ("1e400", "stdin is not JSON: number out of range"),
+        ("1" * 30, "stdin has a whole number beyond 64 bits"),
+    ],
+)
+def test_preview_takes_json_as_the_doors_do(folder: Path, value: str, said: str) -> None:
+    assert refused(folder, "preview", "order", "--data", "-", stdin=f'{{"order": {value}}}') == said
+
+
+def test_an_emoji_in_escapes_of_json_is_one_character(folder: Path, tmp_path: Path) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    event = json.dumps({**ORDER, "data": {"order": "A\U0001f600"}})
+    assert r"\ud83d\ude00" in event
+    found = clarion("explain", folder, "--event", "-", "--customer", ana, "--at", AT, stdin=event)
+    assert (found.exit_code, "A\U0001f600" in found.stdout) == (0, True)
+
+
+def test_what_an_event_says_does_not_steer_the_terminal(folder: Path, tmp_path: Path) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    event = json.dumps({**ORDER, "subject": "a\x1b[2Jb\u202ec\x9b", "data": {"order": "d\x1b[31me"}})
+    found = clarion("explain", folder, "--event", "-", "--customer", ana, "--at", AT, stdin=event)
+    assert found.exit_code == 0
+    assert "a [2Jb c " in found.stdout
+    assert not {"\x1b", "\x9b", "\u202e"} & set(found.stdout)
+
+
+def test_what_a_policy_says_does_not_steer_the_terminal(folder: Path) -> None:
+    rules = folder / "rules" / "20-orders.yaml"
+    rules.write_text(rules.read_text().replace("name: order\n", 'name: order\n    description: "x\\e[2Jy"\n', 1))
+    found = clarion("show", folder)
+    assert (found.exit_code, "x [2Jy" in found.stdout, "\x1b" in found.stdout) == (0, True, False)
+
+
+def test_the_name_of_a_test_file_does_not_steer_the_terminal(folder: Path) -> None:
+    (folder / "tests" / "outage_night.yaml").rename(folder / "tests" / "a\x1b[2J.yaml")
+    text = (folder / "tests" / "a\x1b[2J.yaml").read_text()
+    (folder / "tests" / "a\x1b[2J.yaml").write_text(text.replace("channels: [sms]}", "channels: [email]}"))
+    found = clarion("test", folder)
+    assert (found.exit_code, "\x1b" in found.stdout) == (1, False)
+    assert "FAILED tests/a [2J.yaml:21" in found.stdout
+
+
+@pytest.mark.parametrize("place", ["", "nowhere/results.xml"])
+def test_junit_that_cant_be_written_is_one_line_after_the_results(folder: Path, tmp_path: Path, place: str) -> None:
+    found = clarion("test", folder, "--junit", tmp_path / place)
+    assert isinstance(found.exception, ClarionError)
+    assert str(found.exception).startswith(f"can't write {tmp_path / place}: ")
+    assert "4 passed, none failed" in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("test",), ("test", "--json"), ("show",)])
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ('"$@" >/dev/full', "clarion: can't write the answer: No space left on device\n"),
+        ('"$@" >&-', ""),
+        ('"$@" | true', ""),
+    ],
+)
+def test_an_answer_that_cant_be_written_is_no_traceback(
+    folder: Path, arguments: tuple[str, ...], shell: str, said: str
+) -> None:
+    name, *rest = arguments
+    command = [sys.executable, "-m", "services.control", "policy", name, str(folder), *rest]
+    found = subprocess.run(["/bin/sh", "-c", shell, "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert found.stderr == said
+
+
+# --- years -----------------------------------------------------------------------------------------
+
+YEARS = "lies outside of the years 1970 to 9998: the first instant is 1970-01-02T00:00:00Z"
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "1969-07-20T20:17:00Z", "9999-12-31T23:59:59Z"])
+def test_explain_refuses_a_year_in_which_nothing_can_be_decided(folder: Path, tmp_path: Path, at: str) -> None:
+    ana, event = written_to(tmp_path / "ana.json", ANA), written_to(tmp_path / "event.json", ORDER)
+    assert refused(folder, "explain", "--event", event, "--customer", ana, "--at", at) == f"--at: {YEARS}"
+    timed = written_to(tmp_path / "timed.json", {**ORDER, "time": at})
+    assert refused(folder, "explain", "--event", timed, "--customer", ana) == f"time: {YEARS}"
+    said = refused(folder, "explain", "--event", timed, "--customer", ana, "--at", AT)
+    assert said.endswith(f": time: {YEARS}")
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize("at", ["1970-01-02T00:00:00Z", "9998-12-31T23:59:59Z"])
+def test_explain_decides_in_the_first_and_the_last_year(folder: Path, tmp_path: Path, zone: str, at: str) -> None:
+    snoozed = {**ANA, "timezone": zone, "snoozed_until": "9999-12-31T23:59:59Z"}
+    ana, event = written_to(tmp_path / "ana.json", snoozed), written_to(tmp_path / "event.json", ORDER)
+    for flag in ((), ("--json",)):
+        found = clarion("explain", folder, "--event", event, "--customer", ana, "--at", at, *flag)
+        assert (found.exit_code, found.exception) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("start: 2026", "start: 9999", "tests/outage_night.yaml:1:8: start: "),
+        ("at: 20m", "at: 99999d", "tests/outage_night.yaml:17:10: timeline[1].at: "),
+    ],
+)
+def test_a_test_in_such_a_year_is_a_mistake(folder: Path, old: str, new: str, said: str) -> None:
+    file = folder / "tests" / "outage_night.yaml"
+    text = OUTAGE_NIGHT.replace(old, new)
+    file.write_text(text if "99999d" not in new else text.replace("start: 2026", "start: 9900"))
+    assert clarion("check", folder).stdout.splitlines()[0] == f"{said}{YEARS}"
+    assert refused(folder, "test").splitlines()[1] == f"{said}{YEARS}"
+
+
+def test_a_far_year_can_be_tested(folder: Path) -> None:
+    file = folder / "tests" / "outage_night.yaml"
+    file.write_text(OUTAGE_NIGHT.replace("start: 2026", "start: 9998"))
+    for command in (("test", "--json"), ("test",), ("diff", str(folder))):
+        found = clarion(command[0], folder, *command[1:])
+        assert (found.exit_code in (0, 1), isinstance(found.exception, SystemExit | None)) == (True, True)
+
+
+def test_an_event_that_is_no_object_is_a_mistake_of_its_shape(folder: Path, tmp_path: Path) -> None:
+    ana = written_to(tmp_path / "ana.json", ANA)
+    assert refused(folder, "explain", "--event", "-", "--customer", ana, stdin='"x"').startswith("stdin:1:1: ")
+
+
+def test_a_test_file_that_links_to_itself_is_one_line(folder: Path, tmp_path: Path) -> None:
+    looping(tmp_path / "loop.yaml")
+    said = refused(folder, "test", tmp_path / "loop.yaml")
+    assert said == f"{tmp_path / 'loop.yaml'} is no test of {folder}: it has tests/outage_night.yaml"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.policy import bundle
 from services.policy.bundle import FILE_LIMIT, Bundle, read_folder
 from services.policy.mistakes import PolicyError
 
@@ -67,3 +68,26 @@ def test_a_policy_that_is_too_large_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="there is no such folder"):
         read_folder(tmp_path / "nowhere")
+
+
+def test_a_folder_with_far_too_much_in_it_is_refused_and_not_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "_ENTRY_LIMIT", 3)
+    (tmp_path / ".git").mkdir()
+    for number in range(5):
+        (tmp_path / ".git" / f"{number}").write_bytes(b"")
+    (tmp_path / "clarion.yaml").write_bytes(b"tenant: x\n")
+    assert read_folder(tmp_path).files == {"clarion.yaml": b"tenant: x\n"}
+    for number in range(2):
+        (tmp_path / f"{number}.txt").write_bytes(b"")
+    with pytest.raises(PolicyError, match=r"^clarion.yaml:1:1: the folder has more than 3 files and folders$"):
+        read_folder(tmp_path)
+
+
+def test_a_file_of_just_the_limit_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "big.yaml").write_bytes(b"x" * (FILE_LIMIT + 1))
+    (tmp_path / "full.yaml").write_bytes(b"x" * FILE_LIMIT)
+    with pytest.raises(PolicyError) as caught:
+        read_folder(tmp_path)
+    assert [mistake.path for mistake in caught.value.mistakes] == ["big.yaml"]

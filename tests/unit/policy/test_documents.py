@@ -155,3 +155,46 @@ def test_a_place_inside_a_text_is_found_in_every_style(text: str, place: tuple[i
     assert root is not None
     mistake = document.mistake_inside(["k"], root.value["k"].value.index("X"), 1, "here")
     assert (mistake.line, mistake.column) == place
+
+
+# --- escapes of JSON, and numbers ------------------------------------------------------------------
+
+
+def test_escaped_halves_of_a_character_are_joined_as_in_json() -> None:
+    found = read("f.yaml", rb'{"a\ud83d\ude00": "x\ud83d\ude00y", "b": "\U0001F600"}')
+    assert (found.root.plain() if found.root else None, found.mistakes) == ({"a😀": "x😀y", "b": "😀"}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'a: "x\ud800"', r"f.yaml:1:4: \ud800 is half a character: its other half is missing"),
+        (r'a: ["\ud83d\ude00", "\ude00\ud83d"]', r"f.yaml:1:21: \ude00 is half a character: its other half is missing"),
+        (r'"\ud83d": 1', r"f.yaml:1:1: \ud83d is half a character: its other half is missing"),
+    ],
+)
+def test_half_a_character_is_a_mistake_at_its_text(text: str, expected: str) -> None:
+    assert said(text) == [expected]
+
+
+def test_a_place_behind_an_escaped_pair_is_found() -> None:
+    document = read("f.yaml", rb'a: "\ud83d\ude00 bad \U0001F600 worse"')
+    places = [document.mistake_inside(["a"], offset, 1, "here").column for offset in (2, 8)]
+    assert places == [18, 33]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9223372036854775808", "-9223372036854775809", "9" * 5000])
+def test_a_number_beyond_64_bits_is_a_mistake(number: str) -> None:
+    assert said(f"a: {number}") == [
+        "f.yaml:1:4: a number beyond 64 bits is not read alike everywhere: write it as text, in quotes"
+    ]
+
+
+@pytest.mark.parametrize("number", [9223372036854775807, -9223372036854775808])
+def test_the_largest_numbers_are_read(number: int) -> None:
+    found = read("f.yaml", f"a: {number}\n{'9' * 30}: 1".encode())
+    assert (found.root.plain() if found.root else None, found.mistakes) == ({"a": number, "9" * 30: 1}, [])
+
+
+def test_an_escape_beyond_unicode_is_a_mistake() -> None:
+    assert said(r'a: "\UFFFFFFFF"') == ["f.yaml:1:1: this is not YAML: Python int too large to convert to C int"]

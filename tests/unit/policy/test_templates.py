@@ -163,6 +163,22 @@ def test_a_date_and_an_instant_of_python_are_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "zone", "expected"),
+    [
+        ("9999-12-31T23:59:59Z", "Pacific/Kiritimati", "December 31, 9999, 11:59 PM"),
+        ("9999-12-31T23:59:59Z", "America/New_York", "December 31, 9999, 6:59 PM"),
+        ("0001-01-01T00:00:00Z", "America/New_York", "January 1, 1, 12:00 AM"),
+        (datetime.fromisoformat("9999-12-31T23:59:59-05:00"), "UTC", "December 31, 9999, 11:59 PM"),
+    ],
+)
+def test_an_instant_at_the_end_of_the_calendar_is_written(value: object, zone: str, expected: str) -> None:
+    state = _State(zone)
+    assert formats.FILTERS["datetime"](state, value) == expected
+    assert formats.FILTERS["date"](state, value) == expected.rpartition(", ")[0]
+    assert formats.FILTERS["time"](state, value) == expected.rpartition(", ")[2]
+
+
+@pytest.mark.parametrize(
     ("number", "expected"),
     [
         ("+4915112345678", "+49 151 123 456 78"),
@@ -175,8 +191,11 @@ def test_a_phone_number_is_grouped(number: str, expected: str) -> None:
 
 
 class _State:
+    def __init__(self, zone: str = "UTC") -> None:
+        self._zone = zone
+
     def lookup(self, name: str) -> str:
-        return {formats.LOCALE: "en", formats.ZONE: "UTC"}[name]
+        return {formats.LOCALE: "en", formats.ZONE: self._zone}[name]
 
 
 def test_a_locale_falls_back_to_its_language_and_then_to_the_default() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.policy.testing.moments import Moment, iso, moment, offset
+from services.policy.testing.moments import Moment, instant, iso, moment, offset
 from services.policy.words import WordError
 from services.router.decision.model import DAY, HOUR, MINUTE, SECOND
 
@@ -49,3 +49,21 @@ def test_what_is_told_can_be_written_into_a_test(text: str) -> None:
 
 def test_what_lies_before_the_start_is_told_as_an_instant() -> None:
     assert offset(0, 1) == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("text", ["1970-01-01T23:59:59Z", "1969-01-01T00:00:00Z", "9999-01-01T00:00:00Z"])
+def test_a_year_in_which_no_test_can_live_is_a_mistake(text: str) -> None:
+    for reader in (instant, moment):
+        with pytest.raises(
+            WordError, match=r"^lies outside of the years 1970 to 9998: the first instant is 1970-01-02"
+        ):
+            reader(text)
+
+
+@pytest.mark.parametrize("text", ["1970-01-02T00:00:00Z", "9998-12-31T23:59:59.999999Z"])
+def test_the_first_and_the_last_instant_are_taken(text: str) -> None:
+    assert iso(instant(text)) == text
+
+
+def test_an_instant_beyond_the_calendar_is_told_as_its_end() -> None:
+    assert iso(10**18) == "9999-12-31T23:59:59.999999Z"

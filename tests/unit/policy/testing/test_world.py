@@ -1,10 +1,13 @@
 """A timeline on the virtual clock: what comes first at one instant, and what is remembered between entries."""
 
+import pytest
+
 from services.policy.compile import examine
+from services.policy.testing import world
 from services.policy.testing.files import read
 from services.policy.testing.moments import offset
 from services.policy.testing.names import documents_of, names_of
-from services.policy.testing.world import History, live
+from services.policy.testing.world import Fault, History, live
 from tests.unit.policy.testing.policies import DIGEST, FILES, ORDER, OUTAGE, PEOPLE, policy, written
 
 WISHES = """\
@@ -214,3 +217,54 @@ def test_a_patch_changes_the_customer_from_then_on() -> None:
     history, start = lived(entries)
     (verdict, *_) = history.happened[1].decision.verdicts
     assert offset(verdict.preference_set, start) == "1m"
+
+
+# --- bounds ----------------------------------------------------------------------------------------
+
+
+def many(count: int) -> str:
+    return "".join(f"  c{number}:\n    addresses: {{sms: '+4915112345678'}}\n" for number in range(count))
+
+
+def test_more_holds_than_one_decision_may_have_are_no_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "HOLD_LIMIT", 1)
+    entries = "\n".join(order("0m", f"o{number}", "{everyone: true}") for number in range(3))
+    history, _ = lived(entries, many(4), "23:00")
+    assert (len(history.happened), history.faults) == (24, ())
+
+
+def test_a_decision_that_is_held_again_and_again_is_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "HOLD_LIMIT", 0)
+    with pytest.raises(AssertionError, match="holds go round in circles"):
+        lived(order("0m", "a"), start="23:00")
+
+
+def test_a_timeline_that_makes_too_many_decisions_ends_with_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "HAPPENED_LIMIT", 8)
+    entries = "\n".join(order("0m", f"o{number}", "{everyone: true}") for number in range(5))
+    history, _ = lived(entries, many(4), "23:00")
+    assert len(history.happened) == 12
+    assert history.faults == (
+        Fault(14, "the timeline makes more than 8 decisions: it needs fewer events or customers"),
+    )
+
+
+@pytest.mark.parametrize("year", ["1970-01-02T00:00:00Z", "9998-12-31T21:30:00Z"])
+def test_the_first_and_the_last_instant_of_a_test_can_be_lived_through(year: str) -> None:
+    text = written(order("0m", "a"), start="23:00").replace("2026-01-15T23:00:00+01:00", year)
+    examined = examine(policy({"t": text}))
+    timeline, mistakes = read(documents_of(examined)[0], names_of(examined))
+    assert timeline is not None
+    assert examined.policy is not None
+    history = live(timeline, examined.policy)
+    assert (mistakes, len(history.happened) > 0) == ([], True)
+
+
+def test_what_would_wait_beyond_the_last_year_is_a_fault() -> None:
+    text = written(order("0m", "a"), start="23:00").replace("2026-01-15T23:00:00+01:00", "9998-12-31T23:30:00Z")
+    examined = examine(policy({"t": text}))
+    timeline, _ = read(documents_of(examined)[0], names_of(examined))
+    assert timeline is not None
+    assert examined.policy is not None
+    faults = live(timeline, examined.policy).faults
+    assert faults == (Fault(10, "what waits now would wait beyond the year 9998"),)
