@@ -99,12 +99,9 @@ class FanOutWork:
         self._running = desk.state.fanouts
         self._looks = 0
 
-    def work(self, *, urgent: bool, events: bool) -> None:
-        """Judge members of the fan-outs that are urgent, or of those that are not; `events`: the pass has some."""
-        now = self._desk.now
-        if events:
-            self._running.last_event = now
-        lull = now - self._running.last_event >= LULL
+    def work(self, *, urgent: bool) -> None:
+        """Judge members of the fan-outs that are urgent, or of those that are not."""
+        lull = self._desk.now - self._running.last_event >= LULL
         left = CHUNK if urgent or lull else SHARE
         while left > 0:
             turns = self._turns(urgent=urgent)
