@@ -7,8 +7,10 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
+SEEDS ?= 1000
+FROM ?= 0
 
-.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit integration bench bench-decision bench-fanout bench-state mutants clean
+.PHONY: help setup demo up test test-long check lint types contracts protos protos-check schemas locks jars locks-check unit simulate integration bench bench-decision bench-fanout bench-state mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,17 +77,17 @@ locks-check: setup ## the lock files hold what pyproject.toml asks for, and no a
 	  $(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o "$$fresh/requirements-dev.lock" && \
 	  diff requirements.lock "$$fresh/requirements.lock" && diff requirements-dev.lock "$$fresh/requirements-dev.lock" && rm -r "$$fresh"
 
-unit: setup ## the pure parts: behaviours, properties, contracts
-	@$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property tests/contract
+unit: setup ## the pure parts: behaviours, properties, contracts, and the processor on a model of Kafka
+	@$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property tests/contract tests/simulation
+
+simulate: setup ## the processor on a model of Kafka, SEEDS=n seeds beginning FROM=k; of a single seed the story
+	@PYTHONPATH=.:protos/gen $(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
 
 integration: setup ## real Kafka, real processes, kill -9
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/integration tests/e2e
 
 bench: bench-decision ## figures, each beside its baseline
 	@$(BIN)/python -m bench.router
-
-bench-state: setup ## figures of the router's state: restore, cost and memory by number of customers
-	@$(BIN)/python -m bench.state
 
 bench-fanout: setup ## what a recipient of an event for everyone costs, and what urgent events notice of it
 	@$(BIN)/python -m bench.fanout
@@ -95,6 +97,9 @@ bench-decision: setup ## what one decision costs, without Kafka; check and tests
 
 mutants: setup ## whether the tests of the decision core notice mistakes in it
 	@$(BIN)/python -m bench.mutants.run --workers $(WORKERS)
+
+bench-state: setup ## figures of the router's state: restore, cost and memory by number of customers
+	@$(BIN)/python -m bench.state
 
 clean: ## remove what was built here (not the downloads, not the data of `clarion up`)
 	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

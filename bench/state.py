@@ -1,10 +1,11 @@
 """The router's state: how fast it is restored, and what an event costs with many customers.
 
 restore    records of a changelog read by a plain reader, into the store in memory, into the store on disk; in turns.
-customers  one partition in one process, without Kafka: a pass takes events (decode, decide, encode the records) and the
+customers  all partitions in one process, without Kafka: a pass takes events (decode, decide, encode the records), the
            store takes what it changed. Every event is of a customer at random, so with many nearly all are read from
            the store; beside it the same with few, who are all kept decoded. Each size runs in a process of its own.
-           Memory is what the process holds beyond the store's cache and write buffers, with and without customers.
+           "deciding" leaves the store's own threads out. Memory is what the process holds more than with a thousand
+           customers; write buffers and decoded customers count, the store's cache does not.
 Run: `make bench-state`, or `python -m bench.state [--customers N ...] [--events N] [--records N] [--rounds N]`.
 """
 
@@ -31,19 +32,22 @@ from bench.router import events
 from bench.stage import PARTITIONS, TENANT, Message, Stage, active_policy, machine, stage
 from services.common import kafka
 from services.common.partitions import partition_of
+from services.common.processor.kafka import KafkaLog
+from services.common.processor.log import Tail
 from services.common.processor.ports import Batch, LocalStore, Origin, Position, Record
 from services.common.processor.restore import restore
 from services.common.processor.rocks import RocksStores
 from services.common.processor.store import MemoryStore
-from services.common.topics import Topics
+from services.common.topics import DEFAULT_PARTITIONS, Topics
 from services.policy.registry import Registry
 from services.router.deciding import Pass
 from services.router.decision.model import DAY, Admission, Identity, MessageClass, Subject, Told
 from services.router.indexes import INDEX
-from services.router.state import State, identity_key
+from services.router.state import Room, State, identity_key
 
 CACHE_MB = 64
 PASS = 500
+ALL = DEFAULT_PARTITIONS
 NOW = 1_800_014_400_000_000  # noon, UTC
 _encode = msgspec.msgpack.encode
 
@@ -85,43 +89,49 @@ async def plain_read(on: Stage, tail: TopicPartition, end: int) -> None:
 
 async def restoring(options: argparse.Namespace) -> None:
     async with stage() as on:
-        tail = TopicPartition(on.topics.state, 0)
+        tail, log = TopicPartition(on.topics.state, 0), KafkaLog(on.bootstrap)
         load: list[Message] = []
         for number in range(options.records // 4 + 1):
             load += [(key, value, []) for key, value in records(f"c{number}", "UTC")]
         await on.write(on.topics.state, load[: options.records])
         end = (await on.end(on.topics.state))[tail]
-        found: dict[str, list[float]] = {"plain read": [], "into memory": [], "onto disk": []}
+        wall: dict[str, list[float]] = {name: [] for name in ("plain read", "into memory", "onto disk")}
+        cpu: dict[str, list[float]] = {name: [] for name in wall}
         for number in range(options.rounds):
             with tempfile.TemporaryDirectory() as folder:
                 disk, _ = RocksStores(Path(folder), CACHE_MB).open(Origin("bench", tail.topic, 0, PARTITIONS), INDEX)
-                stores: dict[str, LocalStore] = {"into memory": MemoryStore(INDEX), "onto disk": disk}
-                begun = time.perf_counter()
-                await plain_read(on, tail, end)
-                found["plain read"].append(time.perf_counter() - begun)
+                stores: dict[str, LocalStore | None] = {
+                    "plain read": None,
+                    "into memory": MemoryStore(INDEX),
+                    "onto disk": disk,
+                }
                 for name, store in stores.items():
-                    begun = time.perf_counter()
-                    restored = await restore(on.bootstrap, tail.topic, 0, store, "bench", NOW)
-                    found[name].append(time.perf_counter() - begun)
-                    assert restored.records == end
+                    begun = time.perf_counter(), time.process_time()
+                    if store is None:
+                        await plain_read(on, tail, end)
+                    else:
+                        assert (await restore(log, Tail(tail.topic, 0), store, "bench", NOW)).records == end
+                    wall[name].append(time.perf_counter() - begun[0])
+                    cpu[name].append(time.process_time() - begun[1])
                 disk.close()
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-        print(f"restore of {end} records of one partition, {options.rounds} rounds: records a second, median (min-max)")
-        for name, seconds in found.items():
-            ratio = statistics.median(s / p for s, p in zip(seconds, found["plain read"], strict=True))
-            rates = sorted(end / s for s in seconds)
-            spread = f"({rates[0]:.0f}-{rates[-1]:.0f})"
-            print(f"  {name:12}{statistics.median(rates):10.0f} {spread}, {ratio:.1f} times the plain read's time")
+        print(f"restore of {end} records of one partition with their index, {options.rounds} rounds")
+        print(f"{'':14}{'records/s: median (min-max)':>32}{'cpu us a record':>18}{'cpu, times plain':>18}")
+        for name, seconds in wall.items():
+            ratio = statistics.median(s / p for s, p in zip(cpu[name], cpu["plain read"], strict=True))
+            rates = _spread([end / s for s in seconds])
+            print(f"{name:14}{rates:>32}{statistics.median(cpu[name]) / end * 1e6:18.1f}{ratio:18.1f}")
 
 
 # --- cost and memory by number of customers ------------------------------------------------------
 
 
 class Cost(Struct):
-    """Processor microseconds for each event, by round; the process's bytes; what the store's cache may hold."""
+    """Processor microseconds for each event, by round, all threads and the deciding one; the process's bytes."""
 
     customers: int
     rounds: list[float]
+    deciding: list[float]
     memory_without: int
     memory: int
     on_disk: int
@@ -133,48 +143,36 @@ def cost(customers: int, count: int, rounds: int) -> Cost:
     registry = Registry(("email",))
     for key, value in active_policy():
         registry.take(key, value)
-    topics, zone, folder = Topics(partitions=1), "UTC", Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp())
     chosen = random.Random(1)  # noqa: S311  # which customers are asked for, the same in every run
     try:
         # The same work before: what the process needs whoever there is.
-        few, _ = RocksStores(folder, CACHE_MB).open(Origin("few", "state", 0, 1), INDEX)
-        fill(few, 1_000, zone)
-        work = Work(few, topics, registry)
+        few = Work(RocksStores(folder / "few", CACHE_MB), registry)
+        few.fill(1_000)
         for number in range(3):
-            work.take(number, [f"c{customer}" for customer in chosen.sample(range(1_000), 1_000)])
+            few.take(number, chosen.sample(range(1_000), 1_000))
         few.close()
-        del few, work
+        del few
         gc.collect()
         without = memory()
-        store, _ = RocksStores(folder, CACHE_MB).open(Origin("many", "state", 0, 1), INDEX)
+        work = Work(RocksStores(folder / "many", CACHE_MB), registry)
         begun = time.perf_counter()
-        fill(store, customers, zone)
+        work.fill(customers)
         filled = time.perf_counter() - begun
         settle()
-        work = Work(store, topics, registry)
-        spent = [
-            work.take(number, [f"c{customer}" for customer in chosen.sample(range(customers), min(count, customers))])
-            for number in range(rounds + 1)
-        ]
+        spent = [work.take(n, chosen.sample(range(customers), min(count, customers))) for n in range(rounds + 1)]
         gc.collect()
         held = memory()
-        store.close()
+        work.close()
         size = sum(file.stat().st_size for file in folder.rglob("many/**/*") if file.is_file())
-        return Cost(customers, spent[1:], without, held, size, filled)
+        everything, deciding = zip(*spent[1:], strict=True)
+        return Cost(customers, [*everything], [*deciding], without, held, size, filled)
     finally:
         shutil.rmtree(folder)
 
 
-def fill(store: LocalStore, customers: int, zone: str) -> None:
-    for first in range(0, customers, 2_000):
-        portion = [pair for n in range(first, min(first + 2_000, customers)) for pair in records(f"c{n}", zone)]
-        store.take(portion, store.next_offset + len(portion))
-    while not store.complete():
-        pass
-
-
 def settle() -> None:
-    """Wait until the store's own threads have put in order what it was filled with."""
+    """Wait until the stores' own threads have put in order what they were filled with."""
     busy = 1.0
     while busy > 0.01:
         before = time.process_time()
@@ -183,33 +181,65 @@ def settle() -> None:
 
 
 class Work:
-    """Passes one after the other, as the processor makes them, without Kafka."""
+    """A router's partitions and their passes, one after the other, as the processor makes them, without Kafka."""
 
-    def __init__(self, store: LocalStore, topics: Topics, registry: Registry) -> None:
-        self._store, self._topics, self._registry = store, topics, registry
-        self._state = State(store)
+    def __init__(self, stores: RocksStores, registry: Registry) -> None:
+        self._topics = Topics(partitions=ALL)
+        self._registry = registry
+        self._stores = [stores.open(Origin("bench", "state", number, ALL), INDEX)[0] for number in range(ALL)]
+        room = Room()
+        self._states = [State(store, room) for store in self._stores]
         self._number = 0
 
-    def take(self, round_number: int, customers: list[str]) -> float:
+    def fill(self, customers: int) -> None:
+        for first in range(0, customers, 10_000):
+            portions: list[list[tuple[bytes, bytes]]] = [[] for _ in range(ALL)]
+            for number in range(first, min(first + 10_000, customers)):
+                portions[_partition(number)] += records(f"c{number}", "UTC")
+            for store, portion in zip(self._stores, portions, strict=True):
+                store.take(portion, store.next_offset + len(portion))
+        for store in self._stores:
+            while not store.complete():
+                pass
+
+    def take(self, round_number: int, customers: list[int]) -> tuple[float, float]:
         """Take an event for each of these; return the processor microseconds for one. Two days pass between rounds."""
         now = NOW + 2 * round_number * DAY
-        made = [self._record(message, now) for message in events(round_number, len(customers), customers)]
-        begun = time.process_time()
-        for first in range(0, len(made), PASS):
-            self._number += 1
-            batch = Batch(self._number, now + self._number, {self._topics.events: tuple(made[first : first + PASS])})
-            work = Pass(batch, 0, self._topics, self._registry, self._state, "")
-            work.decide_all()
-            assert len(work.outputs) > 2 * min(PASS, len(made) - first), "each is decided and sent"
-            position = Position({}, self._number, batch.now)
-            self._store.merge(self._state.changes(), position, self._store.next_offset + 1)
-            self._state.committed()
-            self._state.timers.next_due()
-        return (time.process_time() - begun) / len(made) * 1e6
+        waiting: list[list[Record]] = [[] for _ in range(ALL)]
+        for number, message in zip(
+            customers, events(round_number, len(customers), [f"c{number}" for number in customers]), strict=True
+        ):
+            waiting[_partition(number)].append(self._record(message, now))
+        begun = time.process_time(), time.thread_time()
+        for partition, made in enumerate(waiting):
+            for first in range(0, len(made), PASS):
+                self._pass(partition, now, made[first : first + PASS])
+        ended = time.process_time(), time.thread_time()
+        everything, deciding = ((end - start) / len(customers) * 1e6 for start, end in zip(begun, ended, strict=True))
+        return everything, deciding
+
+    def _pass(self, partition: int, now: int, taken: list[Record]) -> None:
+        self._number += 1
+        store, state = self._stores[partition], self._states[partition]
+        batch = Batch(self._number, now + self._number, {self._topics.events: tuple(taken)})
+        work = Pass(batch, partition, self._topics, self._registry, state, "")
+        work.decide_all()
+        assert len(work.outputs) > 2 * len(taken), "each is decided and sent"
+        store.merge(state.changes(), Position({}, self._number, batch.now), store.next_offset + 1)
+        state.committed()
+        state.timers.next_due()
 
     def _record(self, message: Message, now: int) -> Record:
         key, value, headers = message
-        return Record(self._topics.events, partition_of(key, 1), 0, now, key, value, tuple(headers))
+        return Record(self._topics.events, 0, 0, now, key, value, tuple(headers))
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+
+def _partition(customer: int) -> int:
+    return partition_of(f"{TENANT}|c{customer}".encode(), ALL)
 
 
 def memory() -> int:
@@ -225,17 +255,21 @@ async def by_customers(options: argparse.Namespace) -> None:
         output, _ = await child.communicate()
         found.append(msgspec.json.decode(output, type=Cost))
     print(f"\n{options.events} events a round, {options.rounds} rounds after one to warm up, each of a random customer")
-    print(f"{'customers':>12}{'us an event: median (min-max)':>34}{'MiB beyond an idle one':>24}{'MiB on disk':>13}")
+    print(f"{'customers':>12}{'cpu us an event (min-max)':>36}{'deciding':>26}{'MiB more':>12}{'MiB on disk':>14}")
     for one in found:
-        spread = f"{statistics.median(one.rounds):.1f} ({min(one.rounds):.1f}-{max(one.rounds):.1f})"
         more = (one.memory - one.memory_without) / (1 << 20)
-        print(f"{one.customers:12}{spread:>34}{more:24.0f}{one.on_disk / (1 << 20):13.0f}")
+        spread, deciding = _spread(one.rounds), _spread(one.deciding)
+        print(f"{one.customers:12}{spread:>36}{deciding:>22}{more:10.0f}{one.on_disk / (1 << 20):13.0f}")
     for one in found:
         beyond = (one.memory - one.memory_without - (CACHE_MB << 20)) / one.customers
         print(
             f"{one.customers} customers: {beyond:.0f} bytes of memory a customer beyond the cache of {CACHE_MB} MiB; "
             f"{one.on_disk / one.customers:.0f} bytes on disk; filled in {one.seconds_to_fill:.0f} s"
         )
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.0f} ({min(values):.0f}-{max(values):.0f})"
 
 
 async def run(options: argparse.Namespace) -> None:

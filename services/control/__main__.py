@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": ("commands:explain", "Say what happened to a customer's events, and why."),
     "fanout": ("fan_outs_cli:fanout_app", "Events for many: how far they are, what became of them."),
     "policy": ("commands_policy:policy_app", "Check, test, read and compare policies, and put one in force."),
+    "control": ("commands_control:control_app", "Stop and pause messages at once, and let them go again."),
     "kafka": ("broker.cli:kafka_app", "A real Kafka on this machine, from packages."),
     "topics": ("topics_cli:topics_app", "The topics of a Kafka against the one list."),
     "settings": ("commands:settings", "Every setting with its meaning and its value now."),

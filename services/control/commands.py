@@ -22,7 +22,10 @@ def up(
         typer.Option(help="Gets all addresses as JSON once everything answers."),
     ] = None,
     demo_customers: Annotated[bool, typer.Option("--demo-customers", help="Put 200 invented customers.")] = False,
-    policy: Annotated[Path | None, typer.Option(help="Folder of the policy.", show_default="the example")] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the policy.", show_default="the one in force, at first the example"),
+    ] = None,
     ports: Annotated[
         Literal["default", "free"],
         typer.Option(help="The usual ports, or any that are free."),
@@ -34,10 +37,10 @@ def up(
     """
     from rich.console import Console  # noqa: PLC0415  # see the module's rules
 
-    from services.control import policies, stack  # noqa: PLC0415
+    from services.control import stack  # noqa: PLC0415
     from services.control import up as work  # noqa: PLC0415
 
-    options = stack.Options(policy or policies.example_folder(), ephemeral=ephemeral, free_ports=ports == "free")
+    options = stack.Options(policy, ephemeral=ephemeral, free_ports=ports == "free")
     work.up(options, work.Wishes(ready_file, demo_customers), Console())
 
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from services.control.errors import ClarionError
 from services.control.event_lines import EventLine
 from services.control.publish import Report, publish_portions, put_customers, read_customers, read_events
+from services.control.settings import ControlSettings
 from services.ingest.settings import IngestSettings
 
 customer_app = typer.Typer(no_args_is_help=True, add_completion=False, help="What is known about customers.")
@@ -30,11 +31,13 @@ _MAX_LINE_BYTES = 2_097_152
 
 File = Annotated[str, typer.Argument(metavar="FILE|-", help="A file with one JSON object a line; - reads stdin.")]
 Address = Annotated[str, typer.Option("--address", help="The gRPC door, host:port.", show_default="127.0.0.1:9700")]
-Tenant = Annotated[str, typer.Option("--tenant", help="Of lines that name none.", show_default="the door's default")]
+Tenant = Annotated[
+    str, typer.Option("--tenant", help="Of lines that name none.", show_default="CLARION_TENANT, else the door's")
+]
 Json = Annotated[bool, typer.Option("--json", help="Facts for programs.")]
 
 
-def publish(file: File, *, address: Address = "", as_json: Json = False) -> None:
+def publish(file: File, *, address: Address = "", tenant: Tenant = "", as_json: Json = False) -> None:
     """Publish events, one CloudEvent in JSON a line.
 
     Example: clarion publish events.jsonl
@@ -42,7 +45,8 @@ def publish(file: File, *, address: Address = "", as_json: Json = False) -> None
     report = Report()
 
     async def work(stream: BinaryIO) -> None:
-        await publish_portions(address or IngestSettings().grpc_address, _event_portions(stream), report)
+        portions = _event_portions(stream, tenant or ControlSettings().tenant)
+        await publish_portions(address or IngestSettings().grpc_address, portions, report)
 
     with _opened(file) as stream:
         asyncio.run(_watched(work(stream), report, "event"))
@@ -63,7 +67,8 @@ def put(file: File, *, address: Address = "", tenant: Tenant = "", as_json: Json
     report = Report()
 
     async def work(stream: BinaryIO) -> None:
-        await put_customers(address or IngestSettings().grpc_address, read_customers(stream, tenant), report)
+        lines = read_customers(stream, tenant or ControlSettings().tenant)
+        await put_customers(address or IngestSettings().grpc_address, lines, report)
 
     with _opened(file) as stream:
         asyncio.run(_watched(work(stream), report, "customer"))
@@ -83,15 +88,15 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-async def _event_portions(stream: BinaryIO) -> AsyncIterator[Sequence[EventLine]]:
+async def _event_portions(stream: BinaryIO, tenant: str) -> AsyncIterator[Sequence[EventLine]]:
     first, rest = 1, b""
     async for chunk in _chunks(stream):
         *lines, rest = (rest + chunk).split(b"\n")
-        yield list(read_events(lines, first))
+        yield list(read_events(lines, tenant, first))
         first += len(lines)
         if len(rest) > _MAX_LINE_BYTES:
             raise ClarionError(f"line {first} is longer than 2 MiB: is this one JSON object a line?")
-    yield list(read_events([rest], first))
+    yield list(read_events([rest], tenant, first))
 
 
 async def _chunks(stream: BinaryIO) -> AsyncIterator[bytes]:

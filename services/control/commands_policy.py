@@ -86,7 +86,7 @@ def explain(
     at: Annotated[str, typer.Option(metavar="INSTANT", help="When.", show_default="the event's time, else now")] = "",
     as_json: Json = False,
 ) -> None:
-    """Say what would become of an event for a customer, why, and what the message would say.
+    """Say what would become of an event for a customer, why, and what the message says; exit code 1 if it is refused.
 
     Example: clarion policy explain deploy/policy --event event.json --customer ana.json --at 2026-03-28T22:30:00+01:00
     """
@@ -97,6 +97,8 @@ def explain(
         raise typer.BadParameter("only one of --event and --customer can be -")
     found = work.answer(folder, _read(event), _read(customer), at, WallClock().now())
     typer.echo(work.as_json(found).decode() if as_json else work.as_text(found), nl=as_json)
+    if found.refused:
+        raise typer.Exit(1)
 
 
 @policy_app.command("preview")
@@ -191,7 +193,9 @@ def history(*, tenant: Tenant = "", bootstrap: Bootstrap = "", as_json: Json = F
         typer.echo(msgspec.json.encode(facts).decode())
         return
     if not entries:
-        typer.echo("no policy was ever in force")
+        from services.control.errors import ClarionError  # noqa: PLC0415
+
+        raise ClarionError(f"no policy was ever in force for {tenant}")
     for entry in entries:
         mark = "in force" if entry is active else ""
         typer.echo(f"{iso(entry.time)[:19].replace('T', ' ')}  {entry.hash[:12]}  {entry.author:<16} {mark}".rstrip())
@@ -229,7 +233,7 @@ def _tell_activated(done: "Activated", *, as_json: bool) -> None:
         }
         typer.echo(msgspec.json.encode(facts).decode())
         return
-    typer.echo(f"in force: {done}")
+    typer.echo(f"in force{f' already, by {done.already}' if done.already else ''}: {done}")
     if done.warning:
         typer.echo(f"warning: {done.warning}", err=True)
 

@@ -40,11 +40,14 @@ class _WrongValueError(Exception):
     """A value that its key can't have."""
 
 
-def read_events(lines: Iterable[str | bytes], first: int = 1) -> Iterator[EventLine]:
-    """Turn lines into events, each with its number counted from `first`; empty lines are passed over."""
+def read_events(lines: Iterable[str | bytes], tenant: str = "", first: int = 1) -> Iterator[EventLine]:
+    """Turn lines into events, each with its number counted from `first`; a line may name its tenant.
+
+    Empty lines are passed over.
+    """
     for number, line in enumerate(lines, first):
         if text := _bytes(line):
-            yield number, _event(text)
+            yield number, _event(text, tenant)
 
 
 def read_customers(lines: Iterable[str | bytes], tenant: str = "", first: int = 1) -> Iterator[CustomerLine]:
@@ -58,11 +61,11 @@ def _bytes(line: str | bytes) -> bytes:
     return (line.encode(errors="surrogateescape") if isinstance(line, str) else line).strip()
 
 
-def _event(line: bytes) -> event_pb2.Event | Mistakes:
+def _event(line: bytes, tenant: str) -> event_pb2.Event | Mistakes:
     fields = _object(line, "INVALID_EVENT")
     if isinstance(fields, tuple):
         return fields
-    event = event_pb2.Event()
+    event = event_pb2.Event(tenant=tenant)
     mistakes = []
     for key, raw in fields.items():
         take = _KEYS.get(key)

@@ -48,12 +48,14 @@ async def story(bootstrap: str, topics: Topics, question: Question) -> Story:
         feedback = await read.feedback(log, tenant, question.customer)
         told_in = zone or await read.default_zone(log, tenant)
     decided = {each.decision_id for each in wanted}
+    # What became of a digest is said of its send, which its decisions share.
+    sends = {send_id for each in wanted for send_id in each.send_ids}
     return Story(
         tenant=tenant,
         customer=question.customer,
         zone=told_in,
         decisions=tuple(wanted),
-        feedback=tuple(each for each in feedback if each.decision_id in decided),
+        feedback=tuple(each for each in feedback if each.decision_id in decided or each.send_id in sends),
     )
 
 

@@ -6,16 +6,14 @@ acknowledged by all in-sync replicas, so that whoever sees the activation finds 
 
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.common.kafka import producer_settings
 from services.common.topics import Topics
 from services.control.errors import ClarionError
 from services.control.place import Place
 from services.control.read import only_tenant, policy_records, reading
+from services.control.records_out import write_records
 from services.control.trial import try_templates
 from services.policy.bundle import Bundle, read_folder
 from services.policy.check import check, render
@@ -30,11 +28,15 @@ _IN_THE_REPOSITORY = Path(__file__).parents[2] / "deploy" / "policy"
 
 
 class Activated(Struct, frozen=True):
-    """A policy that is in force now; `unserved` are channels of its plans that no sender here takes."""
+    """A policy that is in force now; `unserved` are channels of its plans that no sender here takes.
+
+    `already`: it was in force before, by whom.
+    """
 
     policy: Policy
     languages: tuple[str, ...]
     unserved: tuple[str, ...] = ()
+    already: str = ""
 
     @property
     def warning(self) -> str:
@@ -79,10 +81,25 @@ async def activate(where: Place, folder: Path) -> Activated:
     """Check a policy folder and put it in force for its tenant; raise ClarionError when it is not right."""
     bundle = read_checked(folder)
     policy = compile_policy(bundle)
-    _, before = await _known(replace(where, tenant=policy.tenant))
+    bundles, before = await _known(replace(where, tenant=policy.tenant))
+    if before is not None and before.hash == policy.hash and policy.hash in bundles:
+        return replace(_activated(policy, bundle, where.topics), already=before.author or "somebody")
     stored = bundle_record(StoredBundle(policy.tenant, policy.hash, dict(bundle.files)))
-    await _write(where, [stored, activation_record(_following(where, policy, before))])
+    await write_records(where, where.topics.policies, [stored, activation_record(_following(where, policy, before))])
     return _activated(policy, bundle, where.topics)
+
+
+async def start_with(where: Place, folder: Path | None) -> Activated:
+    """Put a folder in force; without one keep what is in force for the example's tenant, at first the example."""
+    if folder is not None:
+        return await activate(where, folder)
+    example = compile_policy(read(example_folder()))
+    bundles, active = await _known(replace(where, tenant=example.tenant))
+    stored = bundles.get(active.hash) if active is not None else None
+    if stored is None:
+        return await activate(where, example_folder())
+    bundle = Bundle.from_files(stored.files)
+    return _activated(compile_policy(bundle), bundle, where.topics)
 
 
 async def in_force(where: Place) -> Activation | None:
@@ -95,6 +112,8 @@ async def roll_back(where: Place, to: str = "") -> Activated:
     bundles, before = await _known(where)
     if before is None:
         raise ClarionError(f"no policy is in force for {where.tenant}")
+    if to and before.hash.startswith(to):
+        raise ClarionError(f"{before.hash[:12]} is in force already")
     candidates = dict.fromkeys(p.hash for p in before.history if p.hash != before.hash and p.hash.startswith(to))
     if not candidates:
         raise ClarionError(_nothing_to_roll_back(before, to))
@@ -106,7 +125,7 @@ async def roll_back(where: Place, to: str = "") -> Activated:
         raise ClarionError(f"the files of policy {wanted[:12]} are not there any more; activate its folder")
     bundle = Bundle.from_files(stored.files)
     policy = compile_policy(bundle)
-    await _write(where, [activation_record(_following(where, policy, before))])
+    await write_records(where, where.topics.policies, [activation_record(_following(where, policy, before))])
     return _activated(policy, bundle, where.topics)
 
 
@@ -122,8 +141,7 @@ async def _known(where: Place) -> tuple[dict[str, StoredBundle], Activation | No
 def _following(where: Place, policy: Policy, before: Activation | None) -> Activation:
     history: tuple[Activation, ...] = ()
     if before is not None:
-        again = before.hash == policy.hash
-        history = before.history if again else (replace(before, history=()), *before.history)[:HISTORY_LIMIT]
+        history = (replace(before, history=()), *before.history)[:HISTORY_LIMIT]
     return Activation(policy.tenant, policy.hash, where.author, where.now, history)
 
 
@@ -136,21 +154,6 @@ def _nothing_to_roll_back(before: Activation, to: str) -> str:
 def _activated(policy: Policy, bundle: Bundle, topics: Topics) -> Activated:
     planned = {channel for rule in policy.rules for channel in rule.plan.channels}
     return Activated(policy, _languages(bundle), tuple(c for c in unserved(topics.channels) if c in planned))
-
-
-async def _write(where: Place, records: list[tuple[bytes, bytes]]) -> None:
-    bootstrap, topics = where.bootstrap, where.topics
-    producer = AIOKafkaProducer(**producer_settings(bootstrap, "clarion-policies"))
-    try:
-        await producer.start()
-        for key, value in records:
-            await producer.send_and_wait(topics.policies, key=key, value=value)
-    except KafkaConnectionError as error:
-        raise ClarionError(f"Kafka does not answer at {bootstrap}: start it, or set CLARION_KAFKA_BOOTSTRAP") from error
-    except UnknownTopicOrPartitionError as error:
-        raise ClarionError(f"the topic {topics.policies} is not there: run `clarion topics apply`") from error
-    finally:
-        await producer.stop()
 
 
 def _languages(bundle: Bundle) -> tuple[str, ...]:

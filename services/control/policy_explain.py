@@ -28,7 +28,7 @@ from services.policy.testing.scene import scene
 from services.policy.testing.timeline import Happens, Timeline
 from services.policy.testing.world import Happened, History, live
 from services.policy.words import WordError
-from services.router.decision.model import Policy, Send
+from services.router.decision.model import Outcome, Policy, Send
 
 
 class Shown(Struct, frozen=True):
@@ -52,11 +52,18 @@ class Answer(Struct, frozen=True):
     note: str
     messages: tuple[Shown, ...]
 
+    @property
+    def refused(self) -> bool:
+        """Whether the event itself is wrong."""
+        return any(each.decision.outcome is Outcome.ERROR for each in self.history.happened)
+
 
 def answer(folder: Path, event: tuple[str, bytes], customer: tuple[str, bytes], at: str, now: int) -> Answer:
     """Decide; files are (name, content), `at` an instant or "": the event's time, else `now`. Raises ClarionError."""
     found = opened(folder)
     policy = found.policy
+    for what, file in (("event", event), ("customer", customer)):
+        _only_one(what, *file)
     happens, person = read(*event), read(*customer)
     timeline, mistakes = scene(happens, person, names_of(found.examined), _when(at, happens, now))
     if timeline is None:
@@ -100,6 +107,13 @@ def as_json(found: Answer) -> bytes:
     return msgspec.json.encode({**plain, "note": found.note, "messages": found.messages})
 
 
+def _only_one(what: str, name: str, content: bytes) -> None:
+    """Refuse several lines of JSON, which the reader of YAML would not understand."""
+    count = sum(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in content.splitlines())
+    if count > 1 and count == len(content.split(b"\n")) - content.split(b"\n").count(b""):
+        raise ClarionError(f"{name}: one {what}, please: this has {count} lines of JSON")
+
+
 def _when(at: str, event: Document, now: int) -> int:
     time = event.find(["time"])[0] if at == "" else None
     stated = at or (time.value if time is not None and isinstance(time.value, str) else "")
@@ -121,7 +135,8 @@ def _absent(timeline: Timeline, policy: Policy, history: History) -> tuple[Histo
     said, instead, about = found
     if not said:
         return instead, about, "no record is kept of this: the event's audience finds customers, it does not name them"
-    only = replace(history, happened=(about,))
+    own = tuple(each for each in instead.happened if each.decision.customer in ("", customer))
+    only = replace(instead, happened=own)
     return only, about, f"not decided for {customer}: {said}; the above is what would be, did it name this customer"
 
 

@@ -41,13 +41,17 @@ class Wishes(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """One message of an event type; `least`: of its data with what is required only. `why_not`: it can't be written."""
+    """One message of an event type; `least`: of its data with what is required only.
+
+    `wording` is the locale whose words are shown. `why_not`: it can't be written.
+    """
 
     template: str
     type: str
     least: bool
     locale: str
     channel: str
+    wording: str = ""
     headline: str = ""
     text: str = ""
     why_not: str = ""
@@ -84,7 +88,9 @@ def as_text(shown: list[Shown]) -> str:
     lines: list[str] = []
     for each in shown:
         least = ", only what is required" if each.least else ""
-        lines += ["", f"{each.template}, {each.locale}, {each.channel} ({each.type}{least})"]
+        other = each.wording not in ("", each.locale)
+        locale = f"{each.locale} (no wording of its own: that of {each.wording})" if other else each.locale
+        lines += ["", f"{each.template}, {locale}, {each.channel} ({each.type}{least})"]
         headline = [each.headline, ""] if each.headline and each.channel not in ("sms", "push") else []
         body = [f"can't be written: {each.why_not}"] if each.why_not else [*headline, *each.text.splitlines()]
         lines += [f"  {line}".rstrip() for line in body]
@@ -115,10 +121,13 @@ class _Facts(Struct):
 def _events(found: Opened, wishes: Wishes) -> Iterator[_Facts]:
     """Yield `event` and `data` to render with: those given, or made up for each type."""
     if wishes.event[0]:
-        yield _Facts(_given_event(found, wishes.event))
+        facts = _given_event(found, wishes.event)
+        _fitting(found, [(facts["event"]["type"], "")], facts["data"], wishes.event[0])
+        yield _Facts(facts)
         return
     given = _object(wishes.data) if wishes.data[0] else None
-    for name, lifecycle in _types(found, wishes.template):
+    types = _types(found, wishes.template)
+    for name, lifecycle in types if given is None else _fitting(found, types, given, wishes.data[0]):
         event = _made_up(found, name, lifecycle)
         schema = found.facts.events[name]["data"] if name in found.facts.events else {"type": "object"}
         usual = sample(schema) if given is None else given
@@ -126,6 +135,16 @@ def _events(found: Opened, wishes: Wishes) -> Iterator[_Facts]:
         for least in samples(schema)[:1] if given is None else ():
             if least != usual:
                 yield _Facts({"event": event, "data": least}, least=True)
+
+
+def _fitting(found: Opened, types: list[tuple[str, str]], data: Any, file: str) -> list[tuple[str, str]]:
+    """Return those of the types whose data this can be; raise ClarionError, with the fields, when it is of none."""
+    known = found.policy.event_types
+    wrong = {name: known[name].check(data) if name in known else () for name, _ in types}
+    if all(wrong.values()):
+        lines = [f"{file}: {path}: {why} ({name})" for name, faults in wrong.items() for path, why in faults]
+        raise ClarionError("\n".join(lines))
+    return [(name, lifecycle) for name, lifecycle in types if not wrong[name]]
 
 
 def _types(found: Opened, template: str) -> list[tuple[str, str]]:
@@ -182,7 +201,7 @@ def _rendered(found: Opened, templates: Templates, name: str, locale: str, chann
             content = templates.render(name, channel, locale, {**facts.seen, **about})
     except RenderError as error:
         return msgspec.structs.replace(shown, why_not=str(error))
-    return msgspec.structs.replace(shown, headline=content.headline, text=content.text)
+    return msgspec.structs.replace(shown, wording=content.locale, headline=content.headline, text=content.text)
 
 
 def _items(found: Opened, about: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

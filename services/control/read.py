@@ -217,6 +217,13 @@ async def _policies(log: Log) -> dict[str, Policy]:
     return {key[1]: compile_policy(Bundle.from_files(bundles[key].files)) for key in sorted(active & bundles.keys())}
 
 
+async def policies_in_force(log: Log) -> dict[str, Policy]:
+    """Return the policy in force by tenant."""
+    bundles, activations = await policy_records(log)
+    active = {each.tenant: bundles.get((each.tenant, each.hash)) for each in activations}
+    return {tenant: compile_policy(Bundle.from_files(b.files)) for tenant, b in active.items() if b is not None}
+
+
 async def policy_records(log: Log) -> tuple[dict[tuple[str, str], StoredBundle], list[Activation]]:
     """Return the bundles by (tenant, hash) and the activations, in order of the log."""
     records = await log.records(log.topics.policies)

@@ -41,9 +41,12 @@ _SERVICES = {
 
 
 class Options(Struct, frozen=True):
-    """How all of it is to run; `prefix` stands before the names of topics, beside that of the settings."""
+    """How all of it is to run; `prefix` stands before the names of topics, beside that of the settings.
 
-    policy: Path
+    `policy` is put in force; the example where none is given, unless its tenant has a policy already.
+    """
+
+    policy: Path | None = None
     ephemeral: bool = False
     free_ports: bool = False
     prefix: str = ""
@@ -110,7 +113,7 @@ async def running(options: Options, say: Say, done: Done, changed: Callable[[], 
     `say` gets each line of each process, `done` each step of the start, `changed` tells that a process was replaced.
     """
     settings = ControlSettings()
-    policies.read_checked(options.policy)  # a mistake is told before anything is started
+    policies.read_checked(options.policy or policies.example_folder())  # a mistake is told before anything is started
     kafka_port = None if options.free_ports else BrokerSettings().kafka_port
     if not options.free_ports:
         starts_kafka = not settings.kafka_is_given and _own_kafka(options) is None
@@ -195,7 +198,7 @@ async def _prepared(bootstrap: str, options: Options, settings: ControlSettings,
     applied = await topics.apply(bootstrap, wanted)
     if applied.drift:
         raise ClarionError(f"the topics are not as they should be: {applied.drift[0]} (`clarion topics check`)")
-    activated = await policies.activate(Place(bootstrap, wanted, "", AUTHOR, WallClock().now()), options.policy)
+    activated = await policies.start_with(Place(bootstrap, wanted, "", AUTHOR, WallClock().now()), options.policy)
     done(Progress("policy in force", perf_counter() - start, str(activated)))
     return activated
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from services.control.fates import fate
 from services.control.records import DecisionRecord, FeedbackRecord
+from services.policy.registry import UNSERVED
 from services.router.decision import ids
 from services.router.decision.model import (
     DAY,
@@ -229,7 +230,11 @@ def _walk(decision: DecisionRecord) -> list[str]:
             lines.append(f"    not {tried.others} more: {tried.why}")
             continue
         absent = " (a field it reads is absent)" if tried.truth is Truth.ABSENT else ""
-        why = tried.why or ("its condition held" if tried.truth is Truth.TRUE else "its condition did not hold")
+        if tried.truth is Truth.TRUE:
+            then = "it goes on to later rules" if decision.rule else "it makes no message"
+            lines.append(f"    {tried.rule} ({tried.place}): its condition held, {then}")
+            continue
+        why = tried.why or "its condition did not hold"
         lines.append(f"    not {tried.rule} ({tried.place}): {why}{absent}")
     return lines
 
@@ -260,7 +265,8 @@ def _verdict_words(verdict: Verdict, decision: DecisionRecord, telling: Telling)
             until = f"; until {telling.clock(verdict.until)}" if verdict.until else ""
             return f"{REASONS[verdict.reason]}{local}{until}"
         case Reason.LOCKED | Reason.ADDRESS_SUPPRESSED if verdict.preference:
-            return f"{REASONS[verdict.reason]} ({verdict.preference})"
+            unserved = verdict.preference.startswith(UNSERVED)
+            return verdict.preference if unserved else f"{REASONS[verdict.reason]} ({verdict.preference})"
         case Reason.STOPPED | Reason.PAUSED if decision.detail:
             return f"{REASONS[verdict.reason]} ({decision.detail})"
         case Reason.ALLOWED | Reason.CLOSURE | Reason.PREFERENCE_OFF if verdict.preference:

@@ -6,13 +6,17 @@ it is rewritten into comparisons with null. The tree is read with our own descri
 messages; only what is used of them is described, the rest is carried along unread.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
+Path = tuple[str, ...]
 Proto = descriptor_pb2.FieldDescriptorProto
+
+# In a path: what is in the list before it.
+ITEM: Final = "[]"
 
 _PACKAGE: Final = "clarion_cel"
 # message -> (field, number, type or message, repeated); numbers are those of cel.expr's syntax.proto and checked.proto.
@@ -118,6 +122,10 @@ class Tree:
         """Yield every node."""
         return _nodes(self.root)
 
+    def compared(self) -> Iterator[tuple[Any, Path]]:
+        """Yield the texts written in the expression, each with the path of the value it is compared with."""
+        return _compared(self.root, {})
+
     def with_null_tests(self) -> bytes:
         """Return the expression, serialized, with `has` asking for null."""
         fresh = max((node.id for node in self.nodes()), default=0) + 1
@@ -127,9 +135,6 @@ class Tree:
         return any_pb2.Any(
             type_url=self._any.type_url, value=self._checked.SerializeToString(deterministic=True)
         ).SerializeToString(deterministic=True)
-
-
-Path = tuple[str, ...]
 
 
 def path(node: Any) -> Path:
@@ -164,15 +169,34 @@ def possible(node: Any, field: tuple[str, ...], values: frozenset[str]) -> froze
     return values
 
 
-def compared(node: Any, field: tuple[str, ...]) -> list[Any]:
-    """Return the constants that a node compares a field with."""
-    if not node.HasField("call") or node.call.function not in {"_==_", "_!=_", "@in"}:
-        return []
-    args = list(node.call.args)
-    if not any(path(arg) == field for arg in args):
-        return []
-    others = [element for arg in args if arg.HasField("list") for element in arg.list.elements]
-    return [other for other in [*args, *others] if other.HasField("constant")]
+def _compared(node: Any, bound: Mapping[str, Path]) -> Iterator[tuple[Any, Path]]:
+    """Yield constants with the place whose value they are compared with; `bound` says what loops call theirs."""
+    if node.HasField("comprehension"):
+        loop = node.comprehension
+        walked = _place(loop.range, bound)
+        inside = {**bound, loop.variable: (*walked, ITEM) if walked else (), loop.accumulator: ()}
+        yield from _compared(loop.range, bound)
+        for part in _PARTS[1:]:
+            yield from _compared(getattr(loop, part), inside)
+        return
+    if node.HasField("call") and node.call.function in {"_==_", "_!=_", "@in"}:
+        one, other = node.call.args
+        for here, there in ((one, other), (other, one)):
+            place = _place(here, bound)
+            if node.call.function == "@in" and here is other and place:
+                place = (*place, ITEM)
+            constants = list(there.list.elements) if there.HasField("list") else [there]
+            if place:
+                yield from ((each, place) for each in constants if each.constant.WhichOneof("kind") == "string")
+    for child in _children(node):
+        yield from _compared(child, bound)
+
+
+def _place(node: Any, bound: Mapping[str, Path]) -> Path:
+    found = path(node)
+    if found and found[0] in bound:
+        return (*bound[found[0]], *found[1:]) if bound[found[0]] else ()
+    return found
 
 
 def _nodes(root: Any) -> Iterator[Any]:

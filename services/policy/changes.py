@@ -7,8 +7,7 @@ date and author; a wish that is new gets those of the change (policy.md: the doo
 from collections.abc import Mapping
 from typing import Any
 
-from services.policy.profiles import merge
-from services.policy.words import CHANNELS
+from services.policy.profiles import ERASED, erasure_mark, merge
 
 _STAMPED = ("preferences", "suppressed")
 _STAMPS = ("set_time", "set_by")
@@ -24,10 +23,13 @@ def changed(document: Mapping[str, Any], patch: Mapping[str, Any], when: int, au
     return after
 
 
-def erased(when: int, author: str) -> dict[str, Any]:
-    """Return what is left of a profile after an erasure: that no channel must be used."""
-    suppressed = {"why": "ERASED", "set_time": when, "set_by": author}
-    return {"suppressed": [{"channel": channel, **suppressed} for channel in CHANNELS]}
+def erased(customer: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is left of a profile after an erasure: the marks of its addresses.
+
+    No change of the profile reaches the marks, so whoever puts one of these addresses there again can't have it used.
+    """
+    marks = {erasure_mark(customer, c, address) for c, address in (document.get("addresses") or {}).items()}
+    return {ERASED: sorted({*marks, *(document.get(ERASED) or ())})}
 
 
 def _stamped(wish: Mapping[str, Any], before: Any, when: int, author: str) -> dict[str, Any]:

@@ -89,13 +89,53 @@ def _shadowed(examined: Examined) -> Iterator[Mistake]:
         own = _types(placed, types)
         if own and own <= taken.keys() and [placed] != last:
             by = taken[min(own)]
-            line = by.document.find(by.keys)[0]
-            where = f"line {line.line if line else 1} of {by.document.path.rpartition('/')[2]}"
-            message = f"rule {placed.rule.name} can never match: rule {by.rule.name} ({where}) takes all its events"
+            message = (
+                f"rule {placed.rule.name} can never match: rule {by.rule.name} ({_where(by)}) takes all its events"
+            )
             yield placed.document.mistake(placed.keys, message)
         if placed.rule.when is None and not placed.rule.continue_ and not placed.guessed:
             for name in own:
                 taken.setdefault(name, placed)
+
+
+def _repeated(examined: Examined) -> Iterator[Mistake]:
+    """Find rules that ask for the very same as an earlier rule, which ends the walk."""
+    first: dict[tuple[tuple[str, ...], str], PlacedRule] = {}
+    for placed in examined.draft.rules:
+        rule = placed.rule
+        if rule.when is None or placed.guessed:
+            continue
+        key = (tuple(sorted(rule.on)), " ".join(rule.when.split()))
+        by = first.get(key)
+        if by is not None:
+            message = (
+                f"rule {rule.name} can never match: rule {by.rule.name} ({_where(by)}) has the same 'on' and 'when'"
+            )
+            yield placed.document.mistake([*placed.keys, "when"], message)
+        elif not rule.continue_:
+            first[key] = placed
+
+
+def _without_lifecycle(examined: Examined) -> Iterator[Mistake]:
+    """Find rules that ask for a lifecycle which events of their types never have."""
+    if not examined.draft.whole("events"):
+        return
+    lasting = {placed.event.type: placed.event.lifecycle for placed in examined.draft.events}
+    for placed in examined.draft.rules:
+        compiled = examined.conditions.get(placed.rule.name)
+        own = _types(placed, set(lasting))
+        if compiled is None or not own or placed.guessed or "point" in compiled.lifecycles:
+            continue
+        if compiled.lifecycles and not any(lasting[name] for name in own):
+            names = ", ".join(sorted(own)) if "*" not in placed.rule.on else "no event type"
+            verb = "has" if "*" in placed.rule.on else "has no" if len(own) == 1 else "have no"
+            message = f"rule {placed.rule.name} can never match: {names} {verb} `lifecycle: true`, so all is 'point'"
+            yield placed.document.mistake([*placed.keys, "when"], message)
+
+
+def _where(placed: PlacedRule) -> str:
+    line = placed.document.find(placed.keys)[0]
+    return f"line {line.line if line else 1} of {placed.document.path.rpartition('/')[2]}"
 
 
 def _never_closed(examined: Examined) -> Iterator[Mistake]:
@@ -211,6 +251,8 @@ def _lifecycles(examined: Examined, placed: PlacedRule) -> set[str]:
 
 _WARNINGS: Final[tuple[Callable[[Examined], Iterator[Mistake]], ...]] = (
     _shadowed,
+    _repeated,
+    _without_lifecycle,
     _never_closed,
     _unused_templates,
     _unused_categories,

@@ -23,18 +23,23 @@ from services.policy.draft import Draft, draft
 from services.policy.expressions import Compiled
 from services.policy.mistakes import Mistake, PolicyError
 from services.policy.template_lint import DIGEST, lint
-from services.router.decision.model import Cap, Category, Lock, Policy, Rule, Walk
+from services.router.decision.model import Cap, Category, EventType, Lock, Policy, Rule, Walk
 
 __all__ = ["Examined", "PolicyError", "compile_policy", "examine"]
 
 
 class Examined(Struct):
-    """What became of a bundle. `conditions` holds the compiled `when` of each rule by name, for the warnings."""
+    """What became of a bundle.
+
+    `conditions` holds the compiled `when` of each rule by name, for the warnings, `events` the types that could be
+    compiled.
+    """
 
     draft: Draft
     mistakes: list[Mistake]
     policy: Policy | None = None
     conditions: dict[str, Compiled] = field(default_factory=dict)
+    events: dict[str, EventType] = field(default_factory=dict)
 
 
 def compile_policy(bundle: Bundle) -> Policy:
@@ -54,7 +59,7 @@ def examine(bundle: Bundle) -> Examined:
     caps = tuple(cap(placed, found, notes) for placed in found.caps)
     Agreement(found, notes).compare()
     mistakes = sorted({*found.mistakes, *notes.mistakes, *lint(found, known.data)})
-    examined = Examined(found, mistakes, conditions=compiler.conditions)
+    examined = Examined(found, mistakes, conditions=compiler.conditions, events=known.events)
     if not mistakes:
         examined.policy = _policy(found, bundle.hash, known, rules, caps, compiler.conditions)
     return examined

@@ -142,10 +142,7 @@ def read(path: str, content: bytes) -> Document:
     except _RefusedError as refused:
         document.mistakes.append(refused.mistake)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = (error.problem or error.context or "not YAML").strip()
-        document.mistakes.append(Mistake(path, line, column, "", f"this is not YAML: {problem}"))
+        document.mistakes.append(_not_yaml(path, error))
     except (YAMLError, YAMLStreamError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else "it can't be read"
         document.mistakes.append(Mistake(path, 1, 1, "", f"this is not YAML: {reason}"))
@@ -154,6 +151,56 @@ def read(path: str, content: bytes) -> Document:
         if document.root is None and not document.mistakes:
             document.mistakes.append(Mistake(path, 1, 1, "", "the file is empty"))
     return document
+
+
+_STAR: Final = ": a text that begins with '*' needs quotes"
+# What the parser says, and what it means to who wrote the file; first hit wins. What is said in brackets is a group.
+_PLAINLY: Final = (
+    (r"mapping values are not allowed", "a second ':' here: quote a text that has one, or mend the indentation"),
+    (
+        r"expected <block end>, but found '<block mapping start>'",
+        "the indentation fits no line above: keys of one mapping begin in the same column",
+    ),
+    (
+        r"expected <block end>, but found '-'",
+        "this '-' does not fit the lines above: mend the indentation; a list has no keys",
+    ),
+    (r"expected <block end>, but found '\?'", "a key where a list goes on: a '-' is missing, or mend the indentation"),
+    (r"expected <block end>, but found '<scalar>'", "more text after a quoted text: put the whole in quotes"),
+    (r"expected alphabetic or numeric character", "a text that begins with '*' or '&' needs quotes, such as \"*\""),
+    (r"found character '\\t'", "a tab can't indent: use blanks"),
+    (r"found character '(.)' that cannot start", "a text with '\\1' here needs quotes around the whole"),
+    (r"found unexpected end of stream", "this quote is never closed"),
+    (r"could not find expected ':'", "a key needs a ':' behind it; a text of several lines needs quotes or '|'"),
+    (
+        r"expected ',' or '(.)', but got",
+        "a ',' or the closing '\\1' is missing before this",
+    ),
+    (
+        r"expected a comment or a line break",
+        "a text that begins with '|' or '>' stands in the lines below, or needs quotes",
+    ),
+    (
+        r"sequence entries are not allowed",
+        "a list begins on the line below its key; a text that begins with '-' needs quotes",
+    ),
+)
+
+
+def _not_yaml(path: str, error: MarkedYAMLError) -> Mistake:
+    """Return what the parser noticed in plain words, where it was begun if only its end is missing."""
+    problem = (error.problem or error.context or "not YAML").strip()
+    marks = [error.problem_mark, error.context_mark]
+    if "end of stream" in problem or "expected ':'" in problem:
+        marks.reverse()
+    mark = marks[0] or marks[1]
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    for pattern, plainly in _PLAINLY:
+        found = re.search(pattern, problem)
+        if found is not None:
+            problem = found.expand(plainly)
+            break
+    return Mistake(path, line, column, "", f"this is not YAML: {problem}")
 
 
 class _RefusedError(Exception):
@@ -225,7 +272,9 @@ class _Builder:
         node = self._place(event, {} if isinstance(event, MappingStartEvent) else [])
         node.keys = {}
         if self._stack and isinstance(self._stack[-1].node.value, dict) and self._stack[-1].key is None:
-            self._refuse(event, "a key must be text")
+            braces = self._document.text.startswith("{{", max(node.start - 1, 0))
+            hint = ": put the whole text in quotes, one with {{ ... }} needs them" if braces else ""
+            self._refuse(event, f"a key must be text{hint}")
         self._stack.append(_Open(node, event.anchor))
 
     def _close(self, event: MappingEndEvent | SequenceEndEvent) -> None:
@@ -238,7 +287,7 @@ class _Builder:
     def _alias(self, event: AliasEvent) -> None:
         found = self._anchors.get(event.anchor)
         if found is None:
-            self._refuse(event, f"there is no '&{str(event.anchor)[:40]}' before this")
+            self._refuse(event, f"there is no '&{str(event.anchor)[:40]}' before this{_STAR}")
             return
         self._add(found, event)
 

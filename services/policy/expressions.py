@@ -19,7 +19,7 @@ from services.policy import words
 from services.policy.cel_demands import Demands, demands
 from services.policy.cel_python import Translation, translate
 from services.policy.cel_scope import Gather, gatherer, narrowed, shower
-from services.policy.cel_tree import Tree, compared, possible
+from services.policy.cel_tree import ITEM, Path, Tree, possible
 from services.policy.cel_types import environment, path_of_message
 from services.policy.mistakes import nearest
 from services.policy.schemas import Field, Kind, all_optional
@@ -33,13 +33,12 @@ EVENT: Final = Field(
         "type": Field(Kind.STRING),
         "subject": Field(Kind.STRING),
         "time": Field(Kind.TIMESTAMP),
-        "lifecycle": Field(Kind.STRING),
+        "lifecycle": Field(Kind.STRING, words=words.LIFECYCLES),
         "sequence": Field(Kind.INTEGER, optional=True),
-        "severity": Field(Kind.STRING),
+        "severity": Field(Kind.STRING, words=words.SEVERITIES),
         "tenant": Field(Kind.STRING),
     },
 )
-_CLOSED_WORDS: Final = {("event", "lifecycle"): words.LIFECYCLES, ("event", "severity"): words.SEVERITIES}
 _ATTRIBUTE_KINDS: Final = {
     "string": Kind.STRING,
     "int": Kind.INTEGER,
@@ -132,9 +131,16 @@ class Language:
         now = Field(Kind.TIMESTAMP)
         self._types = {"event": EVENT, "data": data, "customer": customer, "previous": all_optional(data), "now": now}
         self._environments: dict[tuple[str, ...], Any] = {}
+        self._compiled: dict[tuple[str, tuple[str, ...]], Compiled] = {}
 
     def compile(self, source: str, names: Sequence[str]) -> Compiled:
-        """Compile a condition that may use these names; raise ExpressionError."""
+        """Compile a condition that may use these names, the same one once; raise ExpressionError."""
+        key = (source, tuple(names))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(source, names)
+        return self._compiled[key]
+
+    def _compile(self, source: str, names: Sequence[str]) -> Compiled:
         checked = self._check(source, names, _TRUTHS, "true or false")
         paths, program = checked.paths, checked.program
 
@@ -176,12 +182,12 @@ class Language:
         except UnicodeEncodeError:
             raise ExpressionError([Fault(0, len(source), "this holds half a character")]) from None
         except RuntimeError as error:
-            raise ExpressionError(_faults(str(error), source, types)) from None
+            raise ExpressionError(_slips(source) or _faults(str(error), source, types)) from None
         result = checked.return_type().name().lower()
         if result not in wanted:
             raise ExpressionError([Fault(0, len(source), f"gives {result}, not {word}")])
         _refuse_costly(tree, source)
-        _refuse_unknown_words(tree)
+        _refuse_unknown_words(tree, types)
         return self._runnable(tree, source, types)
 
     def _runnable(self, tree: Tree, source: str, types: Mapping[str, Field]) -> _Checked:
@@ -226,6 +232,17 @@ def _translated(checked: _Checked, *, text: bool) -> Translation | None:
 
 # --- mistakes ------------------------------------------------------------------------------------
 
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_SLIP = re.compile(r"(?<![=!<>])=(?![=>])|=>|<>|(?<![\w.])(?:and|or|not)(?!\w)", re.IGNORECASE)
+_OTHERWISE: Final = {
+    "=": "use == to compare",
+    "=>": "use >= for 'at least'",
+    "<>": "use != for 'is not'",
+    "and": "use && for 'and'",
+    "or": "use || for 'or'",
+    "not": "use ! for 'not'",
+}
+_LITERALS: Final = {"True": "true", "False": "false", "None": "null"}
 _ERROR = re.compile(r"^(?:\w+: )?ERROR: <input>:(\d+):(\d+): (.*)$", re.MULTILINE)
 _FIELD = re.compile(r"undefined field '([^']*)' not found in struct '([^']*)'")
 _NAME = re.compile(r"undeclared reference to '([^']*)'")
@@ -235,6 +252,12 @@ _WORD_TYPES: Final = (
     (re.compile(r"google\.protobuf\.Timestamp"), "timestamp"),
     (re.compile(r"null_type"), "null"),
 )
+
+
+def _slips(source: str) -> list[Fault]:
+    """Return what is written as in other languages; a syntax error would only say where it is noticed."""
+    bare = _QUOTED.sub(lambda text: " " * len(text[0]), source)
+    return [Fault(found.start(), len(found[0]), _OTHERWISE[found[0].lower()]) for found in _SLIP.finditer(bare)]
 
 
 def _faults(text: str, source: str, types: Mapping[str, Field]) -> list[Fault]:
@@ -260,7 +283,10 @@ def _fault(message: str, offset: int, source: str, types: Mapping[str, Field]) -
     if match := _NAME.search(message):
         name = match[1].partition(".")[0]
         start, length = _selection(source, offset, match[1].rpartition(".")[2])
-        return Fault(start, length, f"unknown name {name!r}", nearest(name, types))
+        meant = _LITERALS.get(name) or nearest(name, types)
+        alone = match[1] == name and re.search(r"(?:[=!]=|[\[,]|^)\s*\Z", source[:start])
+        quoted = f": a text needs quotes of its own, '\"{name}\"'" if alone and not meant else ""
+        return Fault(start, length, f"unknown name {name!r}{quoted}", meant)
     if match := _OVERLOAD.search(message):
         operator, operands = match[1].strip("_").replace("_", " ").strip("@"), match[2]
         for pattern, word in _WORD_TYPES:
@@ -284,15 +310,21 @@ def _refuse_costly(tree: Tree, source: str) -> None:
         raise ExpressionError([Fault(0, len(source), "a loop inside a loop is not allowed")])
 
 
-def _refuse_unknown_words(tree: Tree) -> None:
+def _refuse_unknown_words(tree: Tree, types: Mapping[str, Field]) -> None:
     """Refuse `event.lifecycle == "open"`: it could never hold."""
     faults = []
-    for node in tree.nodes():
-        for field, known in _CLOSED_WORDS.items():
-            for constant in compared(node, field):
-                word = constant.constant.string
-                if word not in known:
-                    message = f"{word[:40]!r} is not one of {', '.join(known)}"
-                    faults.append(Fault(tree.offset(constant), len(word) + 2, message, nearest(word, known)))
+    for node, place in tree.compared():
+        word, known = node.constant.string, _words_of(place, types)
+        if known and word not in known:
+            message = f"{word[:40]!r} is not one of {', '.join(known)}"
+            faults.append(Fault(tree.offset(node), len(word) + 2, message, nearest(word, known)))
     if faults:
         raise ExpressionError(sorted(faults, key=lambda fault: fault.offset))
+
+
+def _words_of(place: Path, types: Mapping[str, Field]) -> tuple[str, ...]:
+    """Return the words that can stand at a place, `[]` for what is in a list; none when it can be anything."""
+    here: Field | None = types.get(place[0])
+    for name in place[1:]:
+        here = (here.item if name == ITEM else here.child(name)) if here else None
+    return here.words if here else ()

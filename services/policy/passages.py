@@ -26,6 +26,7 @@ _TAG = re.compile(
 _PRINTED = re.compile(
     rf"[=!]=\s*(?:{_STRING})?|\bin\s*[\[(][^\])]*[\])]|\b(?:money|join)\s*\([^)]*\)|(?P<text>{_STRING})"
 )
+_SINGLE = re.compile(r"(?<!\{)\{\s*[A-Za-z_]\w*(?:\.\w+)*\s*(?:\|[^{}]*)?\}(?!\})")
 _ADDRESS = re.compile(r"https?://\S+")
 
 
@@ -59,6 +60,12 @@ _Body = list["_Piece | _Choice"]
 def readings(source: str) -> tuple[Reading, ...]:
     """Return the ways in which a template can read."""
     return tuple(_reading(pieces, asked) for pieces, asked in _expand(_parse(source)))
+
+
+def single_braces(source: str) -> list[tuple[int, int]]:
+    """Return begin and end of what looks like a value, but in single braces, and so is printed as it stands."""
+    text = _TAG.sub(lambda tag: " " * len(tag[0]), source)
+    return [found.span() for found in _SINGLE.finditer(text)]
 
 
 def sentences(text: str, abbreviations: Sequence[str] = (), *, ordinals: bool = False) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ accepted; whatever passed it can be merged and read later, so `to_profile` never
 person, and so may be a key that we don't know.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -32,6 +33,8 @@ from services.router.decision.model import (
 
 PATCH_LIMIT: Final = 64 * 1024
 VIOLATIONS_SHOWN: Final = 20
+# Where the marks of erased addresses stand in a profile's JSON form; no change may name it.
+ERASED: Final = "erased_addresses"
 SUPPRESSION_WHYS: Final = ("COMPLAINT", "HARD_BOUNCE", "STOP", "UNREGISTERED", "ERASED")
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}\Z", re.ASCII)
@@ -201,9 +204,21 @@ def merge(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
+def erasure_mark(customer_id: str, channel: str, address: str) -> str:
+    """Return what is kept of an address whose owner wants to be forgotten: its keyed hash (semantics 8)."""
+    key = hashlib.blake2b(customer_id.encode()).digest()
+    return hashlib.blake2b(f"{channel}|{address}".encode(), digest_size=16, key=key).hexdigest()
+
+
 def to_profile(customer_id: str, document: Mapping[str, Any]) -> Profile:
     """Return the core's value of a profile that was built of patches without violations."""
     addresses = document.get("addresses") or {}
+    suppressed = [
+        Suppression(one["channel"], one["why"], one.get("set_time", 0)) for one in document.get("suppressed") or ()
+    ]
+    if marks := document.get(ERASED):
+        again = (c for c in sorted(addresses) if erasure_mark(customer_id, c, addresses[c]) in marks)
+        suppressed += [Suppression(channel, "ERASED") for channel in again]
     snoozed = instant(document.get("snoozed_until"))
     return Profile(
         customer=customer_id,
@@ -223,9 +238,7 @@ def to_profile(customer_id: str, document: Mapping[str, Any]) -> Profile:
             for one in document.get("preferences") or ()
         ),
         consents=tuple(document.get("consents") or ()),
-        suppressed=tuple(
-            Suppression(one["channel"], one["why"], one.get("set_time", 0)) for one in document.get("suppressed") or ()
-        ),
+        suppressed=tuple(suppressed),
         snoozed_until=int(snoozed.timestamp()) * SECOND + snoozed.microsecond if snoozed else 0,
         digest=_digest_times(document.get("digest")),
         attributes=dict(sorted((document.get("attributes") or {}).items())),

@@ -4,6 +4,7 @@ A policy is in force for its tenant from its activation record on; bundles are c
 and stay available by hash, since what was decided under a policy is rendered with that policy.
 A bundle that this version can't compile never comes into force: the one before it stays, and `refused` says why.
 Channels that nobody serves here are locked: a plan goes on to its next channel, and the record says why.
+The controls in force go with the policy (see `controls`); whoever feeds no controls has none.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from services.policy.bundle import Bundle
 from services.policy.codec import Activation, StoredBundle, parse
 from services.policy.compile import PolicyError, compile_policy
+from services.policy.controls import Controls
 from services.policy.templates import Templates, compile_templates
 from services.policy.words import CHANNELS
 from services.router.decision.model import Lock, Policy
@@ -32,6 +34,7 @@ class Registry:
     def __init__(self, served: Collection[str] = CHANNELS) -> None:
         self._locks = tuple(Lock("", channel, f"{UNSERVED} {channel} runs here") for channel in unserved(served))
         self.refused: dict[str, str] = {}
+        self._controls = Controls()
         self._bundles: dict[tuple[str, str], Bundle] = {}
         self._active: dict[str, Policy] = {}
         self._wanted: dict[str, str] = {}
@@ -61,6 +64,12 @@ class Registry:
             case Activation():
                 self._activate(record)
 
+    def take_control(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of `clarion.controls.v1`."""
+        tenant = self._controls.take(key, value)
+        if tenant in self._active:
+            self._active[tenant] = replace(self._active[tenant], controls=self._controls.of(tenant))
+
     def active(self, tenant: str) -> Policy | None:
         """Return the policy in force for a tenant."""
         return self._active.get(tenant)
@@ -84,7 +93,8 @@ class Registry:
             return
         try:
             policy = compile_policy(bundle)
-            self._active[record.tenant] = replace(policy, locks=(*policy.locks, *self._locks))
+            locks, controls = (*policy.locks, *self._locks), self._controls.of(record.tenant)
+            self._active[record.tenant] = replace(policy, locks=locks, controls=controls)
         except PolicyError as error:
             self.refused[record.tenant] = str(error)
         else:

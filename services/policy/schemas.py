@@ -12,14 +12,18 @@ from enum import Enum
 from typing import Any, Final
 
 import jsonschema_rs
+import msgspec
 from msgspec import Struct
 
 from services.policy import words
+from services.policy.mistakes import nearest
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MISTAKES_SHOWN: Final = 10
 _DEPTH_LIMIT: Final = 16
 _INT64: Final = 1 << 63
+# Where else an object may say what it has.
+_ELSEWHERE: Final = frozenset({"patternProperties", "allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
@@ -40,7 +44,8 @@ class Kind(Enum):
 class Field(Struct, frozen=True):
     """The type of one value.
 
-    An object without declared fields is open, unless it is closed: any key may be asked for.
+    An object without declared fields is open, unless it is closed: any key may be asked for. `words` are the only
+    texts that a text can be; none: any.
     """
 
     kind: Kind
@@ -48,6 +53,7 @@ class Field(Struct, frozen=True):
     fields: Mapping[str, "Field"] = {}
     item: "Field | None" = None
     closed: bool = False
+    words: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -62,11 +68,12 @@ class Field(Struct, frozen=True):
 
 
 class SchemaError(ValueError):
-    """The schema can't be used; `keys` leads to the place in it."""
+    """The schema can't be used; `keys` leads to the place in it, `suggestion` is what was probably meant."""
 
-    def __init__(self, message: str, keys: Sequence[str | int] = ()) -> None:
+    def __init__(self, message: str, keys: Sequence[str | int] = (), suggestion: str = "") -> None:
         super().__init__(message)
         self.keys = tuple(keys)
+        self.suggestion = suggestion
 
 
 class Schema:
@@ -135,8 +142,17 @@ def _meet(field: Field, others: Sequence[Field]) -> Field:
     if field.kind is Kind.OBJECT:
         met = shared([field, *others]).fields
         return Field(field.kind if met or not field.fields else Kind.ANY, optional, met)
-    items = {(other.item.kind if other.item else None) for other in [field, *others]}
-    return Field(field.kind, optional, item=field.item if len(items) == 1 else None)
+    items = [other.item for other in [field, *others] if other.item is not None]
+    alike = len(items) == len(others) + 1 and len({item.kind for item in items}) == 1
+    item = msgspec.structs.replace(items[0], words=_all_words(items)) if alike else None
+    return Field(field.kind, optional, item=item, words=_all_words([field, *others]))
+
+
+def _all_words(fields: Sequence[Field]) -> tuple[str, ...]:
+    """Return the words that one of several texts can be; none when one of them can be anything."""
+    if not all(field.words for field in fields):
+        return ()
+    return tuple(dict.fromkeys(word for field in fields for word in field.words))
 
 
 def all_optional(field: Field) -> Field:
@@ -147,7 +163,7 @@ def all_optional(field: Field) -> Field:
 
 def _loose(field: Field) -> Field:
     fields = {name: _loose(inner) for name, inner in field.fields.items()}
-    return Field(field.kind, True, fields, field.item, field.closed)  # noqa: FBT003 - the name stands in the type
+    return msgspec.structs.replace(field, optional=True, fields=fields)
 
 
 def instant(text: Any) -> datetime | None:
@@ -183,11 +199,27 @@ def _field(
             if _IDENTIFIER.match(name) is None:
                 raise SchemaError(f"the field name {name[:60]!r} can't be used in expressions", place)
             fields[name] = _field(inner, document, required=name in needed, keys=place, depth=depth + 1)
+        _known_to_be_required(schema, keys)
         return Field(kind, optional, fields)
     if kind is Kind.LIST:
         item = _field(schema.get("items"), document, required=True, keys=(*keys, "items"), depth=depth + 1)
         return Field(kind, optional, item=item)
-    return Field(kind, optional)
+    return Field(kind, optional, words=_words(schema) if kind is Kind.STRING else ())
+
+
+def _known_to_be_required(schema: Mapping[str, Any], keys: tuple[str | int, ...]) -> None:
+    """Refuse to require what nothing here describes: no data would do, or only data with a field that nobody knows."""
+    known, needed = schema.get("properties"), schema.get("required", [])
+    if not known or not isinstance(needed, list) or not _ELSEWHERE.isdisjoint(schema):
+        return
+    for index, name in enumerate(needed):
+        if isinstance(name, str) and name not in known:
+            raise SchemaError(f"{name[:60]!r} is not in 'properties'", (*keys, "required", index), nearest(name, known))
+
+
+def _words(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
 
 
 def _referred(

@@ -4,7 +4,7 @@ Shapes know a file by itself: its keys, types and small formats. What files say 
 `compile`. What a reader takes is said beside it as JSON Schema, from which `json_schemas` makes those for editors.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
@@ -39,7 +39,9 @@ def _read(reader: Callable[[str], Any], schema: dict[str, Any]) -> BeforeValidat
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             message = f"must be text, not {_kind(value)}"
-            if isinstance(value, int | float) and reader is words.minute_of_day:
+            if reader is words.duration:
+                message = f"must be a duration such as 24h, not {_kind(value)}"
+            elif isinstance(value, int | float) and reader is words.minute_of_day:
                 message += ' (times of day are quoted: "22:00")'
             raise PydanticCustomError("word", "{message}", {"message": message, "hint": ""})
         try:
@@ -374,8 +376,25 @@ _WANTED: Final = {
 }
 
 
+# How a value is written that people like to write as its most important part alone.
+_FORMS: Final[Mapping[str, str]] = {
+    "Channels": "{{first: [{}]}}",
+    "Share": "{{percent: {}}}",
+    "Action": '{{label: "...", url: "https://..."}}',
+    "Window": '{{start: "22:00", end: "07:00"}}',
+    "QuietHours": '{{start: "22:00", end: "07:00"}}',
+    "Digest": '{{at: "08:00"}}',
+    "Audience": "{{customers: [{}]}}",
+}
+
+
 def _say(detail: ErrorDetails, context: dict[str, Any]) -> str:  # noqa: PLR0911 - one line for each kind
     kind = detail["type"]
+    if kind == "model_type" and context.get("class_name") in _FORMS:
+        form = _FORMS[context["class_name"]].format(_written(detail["input"]))
+        return f"must be written {form}, not as {_kind(detail['input'])}"
+    if kind == "list_type" and isinstance(detail["input"], dict):
+        return "must be a list, not a mapping: each entry begins with '-'"
     if kind in _WANTED:
         return f"{_WANTED[kind]}, not {_kind(detail['input'])}"
     match kind:
@@ -391,6 +410,12 @@ def _say(detail: ErrorDetails, context: dict[str, Any]) -> str:  # noqa: PLR0911
             return f"{str(detail['input'])[:60]!r} is not a name (letters, digits, '-' and '_', first a letter)"
         case _:
             return detail["msg"]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(each)[:20] for each in value[:7] if isinstance(each, str)) or "..."
+    return str(value)[:20] if isinstance(value, str | int | float) and not isinstance(value, bool) else "..."
 
 
 def _keys(shape: type[Shape], loc: Sequence[str | int]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import minijinja
 from jinja2 import nodes
 from msgspec import Struct
 
-from services.policy import formats, words
+from services.policy import formats
 from services.policy.mistakes import nearest
 from services.policy.schemas import Field, Kind
 
@@ -24,10 +24,6 @@ Path = tuple[str, ...]
 _ANY: Final = Field(Kind.ANY)
 _TEXT: Final = Field(Kind.STRING)
 _NUMBERS: Final = (Kind.INTEGER, Kind.NUMBER, Kind.ANY)
-_CLOSED_WORDS: Final[Mapping[Path, Sequence[str]]] = {
-    ("event", "lifecycle"): words.LIFECYCLES,
-    ("event", "severity"): words.SEVERITIES,
-}
 # Filter -> what it takes, how many arguments.
 _TAKES: Final[Mapping[str, tuple[tuple[Kind, ...], range]]] = {
     "date": ((Kind.TIMESTAMP, Kind.DATE), range(1)),
@@ -265,24 +261,20 @@ class _Walk:
         return Field(Kind.BOOL)
 
     def _compare(self, node: nodes.Compare, sure: frozenset[Path]) -> Field:
-        self._value(node.expr, sure)
-        path = _path(node.expr)
-        known = _CLOSED_WORDS.get(path)
-        for operand in node.ops:
-            self._operand(operand.expr, sure)
-            for constant in operand.expr.find_all(nodes.Const) if known else ():
+        sides = [(node.expr, self._value(node.expr, sure))]
+        sides += [(operand.expr, self._operand(operand.expr, sure)) for operand in node.ops]
+        known = next((field.words for side, field in sides if field is not None and field.words and _path(side)), ())
+        for side, _ in sides if known else ():
+            for constant in [side] if isinstance(side, nodes.Const) else side.find_all(nodes.Const):
                 word = str(constant.value)
-                if known and word not in known:
+                if constant.value is not None and word not in known:
                     self._fault(constant, word, f"{word!r} is not one of {', '.join(known)}", nearest(word, known))
-            if known and isinstance(operand.expr, nodes.Const) and str(operand.expr.value) not in known:
-                word = str(operand.expr.value)
-                self._fault(node, word, f"{word!r} is not one of {', '.join(known)}", nearest(word, known))
         return Field(Kind.BOOL)
 
-    def _operand(self, node: nodes.Node, sure: frozenset[Path]) -> None:
+    def _operand(self, node: nodes.Node, sure: frozenset[Path]) -> Field | None:
         if isinstance(node, nodes.List | nodes.Tuple) and all(isinstance(item, nodes.Const) for item in node.items):
-            return
-        self._value(node, sure)
+            return None
+        return self._value(node, sure)
 
     def _choice(self, node: nodes.CondExpr, sure: frozenset[Path]) -> Field | None:
         self._test(node.test, sure)

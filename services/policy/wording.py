@@ -12,7 +12,7 @@ from typing import Final
 
 from services.policy.compile import Examined
 from services.policy.mistakes import Mistake
-from services.policy.passages import VALUE, Reading, words
+from services.policy.passages import VALUE, Reading, single_braces, words
 from services.policy.readability import ease
 from services.policy.template_lint import OVERRIDES, PARTS
 from services.policy.wording_length import too_long
@@ -35,6 +35,14 @@ def wording(examined: Examined) -> Iterator[Mistake]:
             message = message_of(examined, template)
             for check in CHECKS:
                 yield from check(message)
+
+
+def _single_braces(message: Message) -> Iterator[Mistake]:
+    for part in message.parts:
+        source = message.template.document.find(part.keys)[0]
+        for begin, end in single_braces(str(source.value)) if source is not None else ():
+            text = "customers will read this as it stands: a value needs two braces, {{ ... }}"
+            yield message.template.document.mistake_inside(part.keys, begin, end - begin, text)
 
 
 # --- sentences -----------------------------------------------------------------------------------
@@ -256,6 +264,7 @@ def _inflected(term: str, inflections: Iterable[str]) -> re.Pattern[str]:
 
 
 CHECKS: Final[tuple[Callable[[Message], Iterator[Mistake]], ...]] = (
+    _single_braces,
     _long_sentences,
     _hard_to_read,
     _many_questions,

@@ -49,6 +49,9 @@ _INSTANT = re.compile(
 )
 
 
+_LOCAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?\Z", re.ASCII)
+
+
 class WordError(ValueError):
     """What was written can't be read; `suggestion` is what was probably meant, or ""."""
 
@@ -103,8 +106,15 @@ def _known(text: str) -> bool:
     return True
 
 
+def lacks_offset(text: str) -> bool:
+    """Say whether this would be an instant, but for its offset from UTC."""
+    return _LOCAL.match(text) is not None
+
+
 def instant(text: str) -> datetime:
     """Return an instant of RFC 3339, in UTC."""
+    if lacks_offset(text):
+        raise WordError(f"{text!r} has no offset from UTC: write it at the end, such as +01:00")
     if _INSTANT.match(text) is None:
         raise WordError("this is not an instant such as 2026-03-28T22:30:00+01:00")
     try:

@@ -4,6 +4,7 @@ import asyncio
 
 from services.common.clock import WallClock
 from services.common.health import serve_health
+from services.common.processor.kafka import KafkaLog
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Batch, Committer, Handler, Input, Plan, Store
 from services.common.processor.processor import Processor
@@ -12,10 +13,10 @@ from services.common.tables import Table
 from services.common.topics import Topics
 from services.policy.registry import Registry
 from services.router import fanout, metrics
-from services.router.deciding import Pass
+from services.router.deciding import Pass, lifted
 from services.router.indexes import INDEX
 from services.router.settings import RouterSettings
-from services.router.state import State
+from services.router.state import Room, State
 
 POLICY_SECONDS = 0.2
 
@@ -46,7 +47,10 @@ class Deciding:
         self._count(self._state.holds, len(self._state.fanouts))
 
     def next_due(self) -> int | None:
-        """Return when the next hold is due, or that a fan-out waits to go on."""
+        """Return when the next hold is due, or a fan-out goes on: now if a control that paused some was lifted."""
+        # What a control that has ended by itself paused has timers of its own.
+        if lifted(self._state, self._registry, 0, 1):
+            return 0
         dues = (fanout.next_due(self._state, self._registry, self._now), self._state.timers.next_due())
         return min((due for due in dues if due is not None), default=None)
 
@@ -56,6 +60,7 @@ class Deciding:
     async def close(self) -> None:
         """Take the partition's holds and fan-outs out of the count."""
         self._count(0, 0)
+        self._state.close()
 
     def _count(self, holds: int, running: int) -> None:
         before_holds, before_running = self._counted
@@ -68,7 +73,9 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
     """Decide until `stop` is set."""
     topics = Topics(settings.topic_prefix, settings.partitions)
     registry = Registry(served=topics.channels)
+    room = Room(settings.router_cached_customers)
     policies = Table(settings.kafka_bootstrap, topics.policies, registry.take, "clarion-router-policies")
+    controls = Table(settings.kafka_bootstrap, topics.controls, registry.take_control, "clarion-router-controls")
     plan = Plan(
         application="router",
         group=f"{settings.topic_prefix}clarion-router",
@@ -87,12 +94,12 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
         # Without any policy nothing can be decided: events wait in their topic until there is one.
         while not registry.tenants():  # noqa: ASYNC110  # the registry is pure and knows no events
             await asyncio.sleep(POLICY_SECONDS)
-        state = State(store, settings.router_cached_customers, partition)
+        state = State(store, room, partition)
         return Deciding(partition, state, committer, topics, registry, settings.tenant)
 
     processor = Processor(
         plan,
-        settings.kafka_bootstrap,
+        KafkaLog(settings.kafka_bootstrap),
         settings.instance,
         make_handler,
         WallClock(),
@@ -105,10 +112,12 @@ async def serve(settings: RouterSettings, stop: asyncio.Event) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_health(settings.bind, settings.router_health_port, missing, stop))
-        await policies.start()
         try:
-            following = tasks.create_task(policies.follow(stop))
+            await controls.start()
+            await policies.start()
+            following = [tasks.create_task(table.follow(stop)) for table in (controls, policies)]
             await processor.run(stop)
-            await following
+            await asyncio.gather(*following)
         finally:
+            await controls.stop()
             await policies.stop()

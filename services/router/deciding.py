@@ -1,8 +1,8 @@
 """One pass of the router: what was gathered goes through the pure core, what comes out becomes records.
 
-Order within a pass: changes; feedback; due timers; members of critical fan-outs; events; members of other fan-outs.
-Everything of a pass is committed in one transaction. Nothing here waits for anything; what a pass takes it decides, but
-a fan-out, which is taken over at once and worked off over many passes.
+Order within a pass: what no control pauses any more; changes; feedback; due timers; members of critical fan-outs;
+events; members of other fan-outs. Everything of a pass is committed in one transaction. Nothing here waits for
+anything; what a pass takes it decides, but a fan-out, which is taken over at once and worked off over many passes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +34,7 @@ from services.router.decision.model import (
     Event,
     EventInput,
     Input,
+    LiftInput,
     MemberInput,
     Outcome,
     Policy,
@@ -101,6 +102,7 @@ class Pass:
     def decide_all(self) -> None:
         """Take everything in the order that holds within a pass."""
         taken = self._batch.records
+        self._lift()
         for record in taken.get(self._topics.changes, ()):
             self._take(record, "changes", self._change)
         for record in taken.get(self._topics.feedback, ()):
@@ -158,11 +160,12 @@ class Pass:
         """Forget a customer, but that nobody must write to him; what waits for him ends."""
         policy = self._known.active(change.tenant)
         customer = self._state.customer(change.tenant, change.customer)
+        document = self._state.document(change.tenant, change.customer)
         if policy is not None:
             self._apply(EraseInput(), policy, customer, offset)
         elif customer.holds:
             raise codec.PoisonError("no policy is in force for the tenant")
-        self._put_document(change.tenant, change.customer, erased(change.accepted, change.author))
+        self._put_document(change.tenant, change.customer, erased(change.customer, document))
 
     def _put_document(self, tenant: str, customer: str, document: dict[str, Any]) -> None:
         value = records.profile(tenant, to_profile(customer, document))
@@ -181,27 +184,45 @@ class Pass:
         if not self._is_here(_key(tenant, customer)):
             raise codec.PoisonError("the record is on the wrong partition: its key must be tenant|customer, by murmur2")
 
+    # --- controls ---
+
+    def _lift(self) -> None:
+        """Decide again what no control pauses any more, some customers a pass."""
+        for tenant, name, customers in lifted(self._state, self._known, self._now, MAX_DUE):
+            policy = self._known.active(tenant)
+            for found in customers if policy is not None else ():
+                customer = self._state.customer(tenant, found)
+                waiting = [hold.decision_id for hold in customer.holds if hold.control == name]
+                if policy is not None and self._holds(customer, LiftInput(frozenset({name})), policy):
+                    self._timers.extend(waiting)
+                else:
+                    self._state.kept_paused.add((tenant, name, found))
+
     # --- timers ---
 
     def _due(self, key: CustomerKey) -> None:
         tenant, name = key
         customer = self._state.customer(tenant, name)
-        due = [hold.decision_id for hold in customer.holds if hold.due <= self._now]
+        due = sorted(hold.decision_id for hold in customer.holds if hold.due <= self._now)
         policy = self._known.active(tenant)
         if not due or policy is None:
             # Without a policy nothing can be decided; the hold waits for one.
             self._state.timers.postpone(key, self._now + LOOK_AGAIN)
             return
+        if self._holds(customer, DueInput(frozenset(due)), policy):
+            self._timers.extend(due)
+        else:
+            self._state.timers.postpone(key, self._now + LOOK_AGAIN)
+
+    def _holds(self, customer: Customer, input: DueInput | LiftInput, policy: Policy) -> bool:
+        """Decide holds again; one customer's hold that our own code fails on must not stop a partition."""
         try:
-            self._apply(DueInput(frozenset(due)), policy, customer, -1)
-        except BrokenStoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  # one customer's hold must not stop a partition: it waits, counted
+            self._apply(input, policy, customer, -1)
+        except Exception as error:  # noqa: BLE001  # see above: it waits, counted
             metrics.FAILURES.inc()
             _log.error("hold failed", reason=type(error).__name__)
-            self._state.timers.postpone(key, self._now + LOOK_AGAIN)
-        else:
-            self._timers.extend(due)
+            return False
+        return True
 
     def _sweep(self) -> None:
         """Free a few customers of what no longer matters, also those whom nothing comes for any more."""
@@ -461,6 +482,20 @@ class Pass:
     def _longest_dedup_window(self) -> int:
         policies = (self._known.active(tenant) for tenant in self._known.tenants())
         return max((policy.defaults.dedup_window for policy in policies if policy is not None), default=DAY)
+
+
+def lifted(state: State, policies: Policies, now: int, limit: int) -> list[tuple[str, str, list[str]]]:
+    """Return the controls that pause something here and are in force no more, each with whom it keeps waiting."""
+    found = []
+    for tenant, name in state.pauses():
+        policy = policies.active(tenant)
+        if policy is None or any(c.name == name and not 0 < c.expires <= now for c in policy.controls):
+            continue
+        customers = state.paused_by(tenant, name, limit + len(state.kept_paused))
+        waiting = [each for each in customers if (tenant, name, each) not in state.kept_paused]
+        if waiting:
+            found.append((tenant, name, waiting[:limit]))
+    return found
 
 
 def _key(tenant: str, customer: str) -> bytes:

@@ -11,6 +11,7 @@ Customers come in the order of `customer|` in every index.
     \0i tenant|attribute|value customer|   whose attribute has this value
     \0s tenant|subject customer|...        who was told of a subject, or has a hold of it
     \0f offset tenant                      which fan-outs have not ended
+    \0p tenant|control|customer|hold       which hold a pause holds; the control's name in hex
 
 What belongs to the partition and to no customer has a key without one: `tenant||kind|id`.
 """
@@ -33,6 +34,7 @@ COVERED = frozenset({PROFILE, IDENTITY, SUBJECT, HOLD, FANOUT_KIND})
 
 TIMER, AGE, FANOUT = LOCAL + b"t", LOCAL + b"a", LOCAL + b"f"
 _CUSTOMER, _WANTED, _CONCERNED = LOCAL + b"c", LOCAL + b"i", LOCAL + b"s"
+PAUSED = LOCAL + b"p"
 # Behind all entries of a customer.
 LAST = b"\xff"
 _DIGEST = 16
@@ -51,6 +53,7 @@ class _HoldPart(Struct, frozen=True, gc=False):
     decision_id: bytes
     due: int
     event: _HeldEvent
+    control: str = ""
 
 
 class _SubjectPart(Struct, frozen=True, gc=False):
@@ -68,6 +71,9 @@ _decode_document = msgspec.msgpack.Decoder(dict[str, Any]).decode
 def of_hold(customer: bytes, hold: Hold | _HoldPart) -> Iterator[bytes]:
     """Return the entries of a hold; `customer` is `tenant|customer`."""
     yield TIMER + _time(hold.due) + customer + b"|" + hold.decision_id
+    if hold.control:
+        tenant, name = customer.split(b"|", 1)
+        yield b"|".join((paused_by(tenant.decode(), hold.control), name, hold.decision_id))
     event = hold.event
     if event.subject and event.lifecycle is not Lifecycle.POINT:
         yield _concerned(customer, event.source, event.subject) + b"h" + hold.decision_id
@@ -92,9 +98,11 @@ def of_fan_out(tenant: bytes, offset: int) -> bytes:
 def of_profile(customer: bytes, document: Mapping[str, Any]) -> Iterator[bytes]:
     """Return the entries of a profile in its JSON form."""
     yield _CUSTOMER + customer + b"|"
-    tenant, name = customer.split(b"|", 1)
-    for attribute, value in (document.get("attributes") or {}).items():
-        yield having(tenant.decode(), attribute, value) + name + b"|"
+    attributes = document.get("attributes")
+    if attributes:
+        tenant, name = customer.split(b"|", 1)
+        for attribute, value in attributes.items():
+            yield _having(tenant, attribute, value) + name + b"|"
 
 
 def everyone(tenant: str) -> bytes:
@@ -104,6 +112,10 @@ def everyone(tenant: str) -> bytes:
 
 def having(tenant: str, attribute: str, value: Any) -> bytes:
     """Return the prefix of the entries of customers whose attribute has a value; numbers are equal as in CEL."""
+    return _having(tenant.encode(), attribute, value)
+
+
+def _having(tenant: bytes, attribute: str, value: Any) -> bytes:
     match value:
         case bool():
             text = b"b%d" % value
@@ -113,12 +125,23 @@ def having(tenant: str, attribute: str, value: Any) -> bytes:
             text = b"n%d" % int(value) if value.is_integer() else b"n" + repr(value).encode()
         case _:
             text = b"s" + str(value).encode()
-    return _WANTED + f"{tenant}|{attribute}|".encode() + _digest(text)
+    return b"%s%s|%s|%s" % (_WANTED, tenant, attribute.encode(), _digest(text))
 
 
 def of_concern(tenant: str, source: str, subject: str) -> bytes:
     """Return the prefix of the entries of customers who were told of a subject, or have a hold of it."""
     return _CONCERNED + tenant.encode() + b"|" + _digest(source.encode(), subject.encode())
+
+
+def paused_by(tenant: str, control: str) -> bytes:
+    """Return the prefix of the entries of holds that a control pauses, without the bar behind it."""
+    return PAUSED + f"{tenant}|{control.encode().hex()}".encode()
+
+
+def control_of(entry: bytes) -> tuple[str, str]:
+    """Return tenant and control of an entry of a paused hold."""
+    tenant, control, _ = entry[len(PAUSED) :].split(b"|", 2)
+    return tenant.decode(), bytes.fromhex(control.decode()).decode()
 
 
 def time_of(entry: bytes) -> int:
@@ -181,4 +204,4 @@ def _time(instant: int) -> bytes:
     return max(0, instant).to_bytes(_TIME, "big")
 
 
-INDEX = Index(1, _covers, _entries)
+INDEX = Index(2, _covers, _entries)

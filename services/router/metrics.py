@@ -3,38 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.common.topics import CHANNELS, LANES
-from services.router.decision.model import Outcome, Reason
+from services.router.decision.model import REASONS_OF
 
-R = Reason
-REASONS_OF: dict[Outcome, tuple[Reason, ...]] = {
-    Outcome.SEND: (R.ALLOWED, R.CLOSURE),
-    Outcome.HOLD: (R.QUIET_HOURS, R.CAP, R.DIGEST, R.PAUSED),
-    Outcome.SUPPRESSED: (
-        R.PREFERENCE_OFF,
-        R.NO_CONSENT,
-        R.SNOOZED,
-        R.LOCKED,
-        R.ADDRESS_SUPPRESSED,
-        R.NO_ADDRESS,
-        R.CAP_REACHED,
-        R.QUIET_HOURS,
-        R.NOT_MATERIAL,
-        R.NEVER_INFORMED,
-        R.ROLLOUT,
-        R.HOLDOUT,
-        R.STOPPED,
-        R.ONCE,
-        R.NOT_IN_AUDIENCE,
-        R.CHANNEL_FAILED,
-    ),
-    Outcome.SUPERSEDED: (R.SUPERSEDED,),
-    Outcome.STALE: (R.STALE,),
-    Outcome.TRANSIENT: (R.TRANSIENT,),
-    Outcome.EXPIRED: (R.EXPIRED,),
-    Outcome.DUPLICATE: (R.DUPLICATE,),
-    Outcome.NO_RULE: (R.NO_RULE,),
-    Outcome.ERROR: (R.POISON, R.ID_REUSED, R.UNKNOWN_TYPE, R.INVALID_DATA, R.POLICY_ERROR),
-}
 DEAD_LETTER_INPUTS = ("events", "changes", "feedback", "fanouts")
 
 _decisions = Counter("clarion_router_decisions_total", "Decision revisions by how and why.", ["outcome", "reason"])

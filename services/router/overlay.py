@@ -20,9 +20,6 @@ class Overlay:
         self._entries: dict[bytes, bytes | None] = {}
         self._before_first: dict[bytes, bytes] = {}
 
-    def __len__(self) -> int:
-        return len(self._records) + len(self._entries)
-
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a record."""
         return self._records[key] if key in self._records else self._store.get(key)

@@ -11,5 +11,5 @@ class RouterSettings(StateSettings):
     tenant: str = Field(default="", description="Tenant of events from Kafka that name none.")
     router_health_port: int = Field(default=9712, ge=0, description="Port of /live, /ready and /metrics.")
     router_cached_customers: int = Field(
-        default=10_000, ge=1, description="Customers that are kept decoded, for each partition."
+        default=20_000, ge=0, description="Customers that are kept decoded, by all partitions together."
     )

@@ -20,11 +20,11 @@ from services.policy.profiles import to_profile
 from services.router import indexes
 from services.router.decision.model import HOUR, Admission, Customer, Hold, Identity, Open, Subject
 from services.router.fanouts import FanOuts
-from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, PROFILE, SUBJECT, CustomerKey
+from services.router.indexes import ADMISSION, AGE, HOLD, IDENTITY, LAST, OPEN, PAUSED, PROFILE, SUBJECT, CustomerKey
 from services.router.overlay import Overlay
 from services.router.timers import Timers
 
-CACHED = 10_000
+CACHED = 20_000
 SWEEP_EVERY = 6 * HOUR
 # So many records of a customer are read at once; he seldom has more.
 _PORTION = 64
@@ -39,18 +39,41 @@ _decode_open = msgspec.msgpack.Decoder(Open).decode
 _decode_document = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
+class Room:
+    """How many customers a process keeps decoded: shared out among its partitions."""
+
+    def __init__(self, customers: int = CACHED) -> None:
+        self._customers = customers
+        self._partitions = 0
+
+    def enter(self) -> None:
+        """Count one partition more."""
+        self._partitions += 1
+
+    def leave(self) -> None:
+        """Count one partition less."""
+        self._partitions -= 1
+
+    def share(self) -> int:
+        """Return how many customers one partition may keep."""
+        return self._customers // max(1, self._partitions)
+
+
 class State:
     """Customers, identities and timers of one partition; `changes` is what the pass has changed."""
 
-    def __init__(self, store: Store, cached: int = CACHED, partition: int = 0) -> None:
+    def __init__(self, store: Store, room: Room | None = None, partition: int = 0) -> None:
         self._store = store
         self._overlay = Overlay(store)
         self.timers = Timers(self._overlay)
         self.fanouts = FanOuts(self._overlay, partition)
         self.holds = self.timers.count()
-        self._cached = cached
+        self._room = room or Room()
+        self._room.enter()
         self._customers: OrderedDict[CustomerKey, Customer] = OrderedDict()
         self._identities: dict[bytes, Identity | None] = {}
+        # Whom a lifted control keeps waiting all the same, since deciding failed: until this handler ends.
+        self.kept_paused: set[tuple[str, str, str]] = set()
         self._swept = _BEFORE_ALL
         self._sweep_from = 0
 
@@ -91,6 +114,20 @@ class State:
     def concerned(self, tenant: str, source: str, subject: str, after: str, limit: int) -> list[str]:
         """Return the customers who were told of a subject and not of its end, or have a hold of it."""
         return self._members(indexes.of_concern(tenant, source, subject), after, limit)
+
+    def pauses(self) -> list[tuple[str, str]]:
+        """Return tenant and name of each control that pauses something here."""
+        found: list[tuple[str, str]] = []
+        behind = PAUSED
+        while entries := self._overlay.entries(PAUSED, behind, 1):
+            tenant, control = indexes.control_of(entries[0])
+            found.append((tenant, control))
+            behind = indexes.paused_by(tenant, control) + b"|" + LAST
+        return found
+
+    def paused_by(self, tenant: str, control: str, limit: int) -> list[str]:
+        """Return the customers of whom a control pauses something."""
+        return self._members(indexes.paused_by(tenant, control) + b"|", "", limit)
 
     def _members(self, prefix: bytes, after: str, limit: int) -> list[str]:
         found: dict[bytes, None] = {}
@@ -201,8 +238,13 @@ class State:
         """Note that the store has all changes; only now customers may be forgotten here."""
         self._overlay.committed()
         self._identities = {}
-        while len(self._customers) > self._cached:
+        share = self._room.share()
+        while len(self._customers) > share:
             self._customers.popitem(last=False)
+
+    def close(self) -> None:
+        """Leave the room to others."""
+        self._room.leave()
 
     # --- reading -----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.common.clock import WallClock
 from services.common.health import serve_health
+from services.common.processor.kafka import KafkaLog
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Committer, Handler, Input, Plan, Store
 from services.common.processor.processor import Processor
@@ -119,7 +120,12 @@ async def serve(settings: EmailSettings, stop: asyncio.Event) -> None:
             return Sending(desk, profiles, store, committer)
 
         processor = Processor(
-            plan, settings.kafka_bootstrap, settings.instance, make_handler, clock, ProcessorMetrics("sender")
+            plan,
+            KafkaLog(settings.kafka_bootstrap),
+            settings.instance,
+            make_handler,
+            clock,
+            ProcessorMetrics("sender"),
         )
         tasks.create_task(serve_health(settings.bind, settings.sender_health_port, processor.missing, stop))
         await policies.start()

@@ -1,7 +1,7 @@
 """The store on disk, on a real Kafka: a process that is killed at any moment reads only the tail, and wipes nothing."""
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.common.processor.kafka import KafkaLog
+from services.common.processor.log import Tail
 from services.common.processor.ports import LocalStore, Origin
 from services.common.processor.restore import origin, restore
 from services.common.processor.rocks import RocksStores
@@ -20,7 +22,8 @@ from tests.support.waiting import wait_until_async
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 KILLS = 10
-A_KILL = 150
+PORTIONS = 8
+PORTION = 20
 # What the copier writes in one transaction: its count and the position. More than the last one can't be missing.
 A_COMMIT = 2
 
@@ -34,21 +37,22 @@ class Copying:
         self.state = folder / "state"
         self._log = folder / "log"
 
-    async def until(self, copies: Copies, count: int) -> list[dict[str, Any]]:
-        """Run until so many copies are committed, then kill; return what was logged."""
+    @asynccontextmanager
+    async def running(self, lines: list[dict[str, Any]]) -> AsyncIterator[None]:
+        """Run until the end of the block, then kill; `lines` gets what was logged."""
         with (
             self._log.open("wb") as log,
             copier(self.kafka, self.topics, "a", log, CLARION_STATE_DIR=str(self.state)) as process,
         ):
-            await wait_until_async(partial(_at_least, copies, count), 40)
+            yield
             process.kill()
-        return [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
+        lines += [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
 
     async def origin(self, partition: int) -> Origin:
-        return await origin(self.kafka, self.topics.state, partition)
+        return await origin(KafkaLog(self.kafka), Tail(self.topics.state, partition))
 
     async def restored(self, partition: int, store: LocalStore) -> int:
-        return (await restore(self.kafka, self.topics.state, partition, store, "test", now=0)).records
+        return (await restore(KafkaLog(self.kafka), Tail(self.topics.state, partition), store, "test", now=0)).records
 
 
 async def _at_least(copies: Copies, count: int) -> bool:
@@ -68,20 +72,26 @@ async def test_a_killed_process_reads_the_tail_and_counts_each_input_once(
     kafka: str, topics: Topics, tmp_path: Path
 ) -> None:
     copying = Copying(kafka, topics, tmp_path)
-    texts = [str(number) for number in range(KILLS * A_KILL)]
-    async with Copies(kafka, topics) as copies, asyncio.TaskGroup() as tasks:
-        tasks.create_task(produce(kafka, topics, texts))
-        logs = [await copying.until(copies, kill * A_KILL) for kill in range(1, KILLS + 1)]
+    texts = [str(number) for number in range(KILLS * PORTIONS * PORTION)]
+    logs: list[list[dict[str, Any]]] = [[] for _ in range(KILLS + 1)]
+    async with Copies(kafka, topics) as copies:
+        for kill in range(KILLS):
+            async with copying.running(logs[kill]):
+                for portion in range(kill * PORTIONS, (kill + 1) * PORTIONS):  # in portions, so that commits are many
+                    await wait_until_async(partial(_at_least, copies, portion * PORTION), 40)
+                    await produce(kafka, topics, texts[portion * PORTION : (portion + 1) * PORTION])
+        async with copying.running(logs[KILLS]):
+            await wait_until_async(partial(_at_least, copies, len(texts)), 40)
     assert_counted_once(copies, texts)
-    read = [count for log in logs for _, count in opened(log)]
-    assert len(read) > KILLS
+    read = [count for log in logs[1:] for _, count in opened(log)]
+    assert len(read) >= topics.partitions * (KILLS - 1)
     assert max(read) <= A_COMMIT
-    assert [thrown_away(log) for log in logs] == [[]] * KILLS
+    assert [thrown_away(log) for log in logs] == [[]] * (KILLS + 1)
     for partition in range(topics.partitions):
         store, discarded = RocksStores(copying.state, 1).open(await copying.origin(partition), None)
         whole = MemoryStore()
         assert await copying.restored(partition, store) <= A_COMMIT
-        assert await copying.restored(partition, whole) > A_COMMIT
+        assert await copying.restored(partition, whole) > A_COMMIT * KILLS
         assert (list(store.items()), store.position, discarded) == (list(whole.items()), whole.position, "")
         store.close()
 
@@ -90,17 +100,18 @@ async def test_a_store_that_is_broken_is_made_anew_from_the_whole_changelog(
     kafka: str, topics: Topics, tmp_path: Path
 ) -> None:
     copying = Copying(kafka, topics, tmp_path)
-    texts = [str(number) for number in range(400)]
+    texts = [str(number) for number in range(10 * PORTION)]
+    log: list[dict[str, Any]] = []
     async with Copies(kafka, topics) as copies:
-        for first in range(0, 300, 10):  # many commits, so that the whole is more than a tail
-            await produce(kafka, topics, texts[first : first + 10])
-            if first == 0:
-                await copying.until(copies, 10)
-        await copying.until(copies, 300)
+        async with copying.running([]):
+            for first in range(0, 9 * PORTION, PORTION):
+                await produce(kafka, topics, texts[first : first + PORTION])
+                await wait_until_async(partial(_at_least, copies, first + PORTION), 40)
         (broken,) = copying.state.glob("*/*/1/CURRENT")
         broken.write_bytes(b"torn")
-        await produce(kafka, topics, texts[300:])
-        log = await copying.until(copies, 400)
+        await produce(kafka, topics, texts[9 * PORTION :])
+        async with copying.running(log):
+            await wait_until_async(partial(_at_least, copies, len(texts)), 40)
     assert_counted_once(copies, texts)
     assert thrown_away(log) == [1]
     read = dict(opened(log))

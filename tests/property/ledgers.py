@@ -144,8 +144,8 @@ def no_window_holds_more_messages_than_its_cap_allows(history: History) -> None:
 
 
 def a_key_is_told_once_in_its_window(history: History) -> None:
-    """Of one `once` key one message, but for closures, next steps, and members of one flush."""
-    had: dict[tuple[str, str], list[tuple[int, bytes, Entry, Counted]]] = defaultdict(list)
+    """Of one `once` key one message, but for closures and next steps."""
+    had: dict[tuple[str, str], list[tuple[int, bytes, Counted]]] = defaultdict(list)
     ledger = Ledger()
     for step in history.log:
         if isinstance(step.input, EraseInput):
@@ -157,7 +157,7 @@ def a_key_is_told_once_in_its_window(history: History) -> None:
             key = event.data["key"] if event is not None else None
             if rule is None or rule.once is None or key is None:
                 continue
-            for time, before, other, message in had[rule.name, key]:
-                if message.channels and before != decision.decision_id and other is not entry:
+            for time, before, message in had[rule.name, key]:
+                if message.channels and before != decision.decision_id:
                     assert decision.reason is Reason.CLOSURE or time <= decision.time - rule.once_window
-            had[rule.name, key].append((decision.time, decision.decision_id, entry, entry.messages[-1]))
+            had[rule.name, key].append((decision.time, decision.decision_id, entry.messages[-1]))

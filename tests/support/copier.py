@@ -6,6 +6,7 @@ import msgspec
 
 from services.common import lifecycle
 from services.common.clock import WallClock
+from services.common.processor.kafka import KafkaLog
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import Batch, Change, Committer, Handler, Input, Plan, Store, Write
 from services.common.processor.processor import Processor
@@ -57,7 +58,7 @@ def processor(settings: StateSettings, extra_input: str = "") -> Processor:
         _ = partition
         return Copier(store, committer, topics)
 
-    return Processor(plan, settings.kafka_bootstrap, settings.instance, make, WallClock(), METRICS)
+    return Processor(plan, KafkaLog(settings.kafka_bootstrap), settings.instance, make, WallClock(), METRICS)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,13 @@ R6: after anything unclear the handler is thrown away and made anew from the sto
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from services.common.clock import Clock
 from services.common.processor.errors import BrokenStoreError, CommitUnclearError, FencedError, StuckLogError
+from services.common.processor.log import Log, Member, Tail
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.ports import (
     MAX_RECORD_BYTES,
@@ -37,6 +35,8 @@ REOPEN_SECONDS = 1.0
 FENCED_SECONDS = 12.0
 SLOW_SECONDS = 0.5
 SMALLEST_PASS = 16
+FETCH_RECORDS = 500
+BEHIND_SECONDS = 0.1
 
 Records = dict[str, list[Record]]
 
@@ -48,29 +48,32 @@ class Partition:
         self,
         number: int,
         plan: Plan,
-        bootstrap: str,
-        consumer: AIOKafkaConsumer,
+        log: Log,
+        member: Member,
         make_handler: HandlerFactory,
         clock: Clock,
         metrics: ProcessorMetrics,
+        busy_seconds: Callable[[], float] = time.thread_time,
     ) -> None:
         self.number = number
         self.opened = False
         self._plan = plan
-        self._bootstrap = bootstrap
-        self._consumer = consumer
+        self._log = log
+        self._member = member
         self._make_handler = make_handler
         self._clock = clock
         self._metrics = metrics
+        self._unclear: tuple[type[Exception], ...] = (CommitUnclearError, *log.failures)
+        self._busy_seconds = busy_seconds
         self._store: LocalStore = MemoryStore()
         self._has_store = False
         self._transactions: Transactions | None = None
         self._given_up = asyncio.Event()
         self._in_pass = False
         self._limit = plan.max_records
-        self._inputs = [TopicPartition(wanted.topic, number) for wanted in plan.inputs]
-        self._to_the_end = [TopicPartition(wanted.topic, number) for wanted in plan.inputs if wanted.to_the_end]
-        self._log = structlog.get_logger().bind(partition=number)
+        self._inputs = [Tail(wanted.topic, number) for wanted in plan.inputs]
+        self._to_the_end = [Tail(wanted.topic, number) for wanted in plan.inputs if wanted.to_the_end]
+        self._story = structlog.get_logger().bind(partition=number)
 
     def give_up(self, task: asyncio.Task[None]) -> None:
         """End after the pass under way; where nothing is under way, at once.
@@ -97,33 +100,33 @@ class Partition:
                 # Somebody else has opened it. If the group still says it is ours after his session would have
                 # ended, the fence was a transaction over its time, and we take it again.
                 self._metrics.fenced.inc()
-                self._log.warning("partition fenced")
+                self._story.warning("partition fenced")
                 pause = FENCED_SECONDS
             except StuckLogError as error:
                 self._metrics.failed.inc()
-                self._log.error("partition failed", reason=str(error))
-                await self._given_up.wait()
-                self._metrics.failed.dec()
+                self._story.error("partition failed", reason=str(error))
+                try:
+                    await self._given_up.wait()
+                finally:
+                    self._metrics.failed.dec()
             except BrokenStoreError as error:
                 self._discarded(str(error))
                 self._store.wipe()
-            except (CommitUnclearError, KafkaError, TimeoutError) as error:
+            except self._unclear as error:
                 self._metrics.reopened.inc()
-                self._log.warning("partition reopened", reason=repr(error))
+                self._story.warning("partition reopened", reason=repr(error))
             finally:
                 await self._shut()
             await self._wait_given_up(pause)
 
     async def _open_and_work(self) -> None:
-        name = f"{self._plan.application}-{self._plan.group}-{self.number}"
-        self._consumer.pause(*self._inputs)
-        self._transactions = Transactions(self._bootstrap, name, self.number)  # R1
-        await self._transactions.start()  # R2: before anything is read
-        read = await self._restore(name)
+        self._member.pause(self._inputs)
+        await self._fence()  # R2: before anything is read
+        read = await self._restore()
         await self._seek()
         handler = await self._make_handler(self.number, self._store, self)
         self.opened = True
-        self._log.info("partition opened", read=read)
+        self._story.info("partition opened", read=read)
         try:
             while not self._given_up.is_set():
                 await self._pass(handler)
@@ -134,16 +137,23 @@ class Partition:
             self.opened = False
             await handler.close()
 
-    async def _restore(self, name: str) -> int:
+    def _transactional_id(self) -> str:
+        return f"{self._plan.application}-{self._plan.group}-{self.number}"  # R1
+
+    async def _fence(self) -> None:
+        self._transactions = Transactions(self._log, self._transactional_id(), self.number)
+        await self._transactions.start()
+
+    async def _restore(self) -> int:
         """Bring the store up to date; return how many records of the changelog that took."""
+        changelog = Tail(self._plan.changelog, self.number)
         if not self._has_store:
-            log = await origin(self._bootstrap, self._plan.changelog, self.number)
-            self._store, discarded = (self._plan.stores or MemoryStores()).open(log, self._plan.index)
+            found = await origin(self._log, changelog)
+            self._store, discarded = (self._plan.stores or MemoryStores()).open(found, self._plan.index)
             self._has_store = True
             if discarded:
                 self._discarded(discarded)
-        now = self._clock.now()
-        restored = await restore(self._bootstrap, self._plan.changelog, self.number, self._store, name, now)
+        restored = await restore(self._log, changelog, self._store, self._transactional_id(), self._clock.now())
         if restored.discarded:
             self._discarded(restored.discarded)
         self._metrics.restored.inc(restored.records)
@@ -151,7 +161,7 @@ class Partition:
 
     def _discarded(self, why: str) -> None:
         self._metrics.rebuilt.inc()
-        self._log.warning("local store thrown away, the whole changelog is read", reason=why)
+        self._story.warning("local store thrown away, the whole changelog is read", reason=why)
 
     async def _shut(self) -> None:
         if self._transactions is not None:
@@ -159,15 +169,15 @@ class Partition:
             self._transactions = None
 
     async def _seek(self) -> None:
-        beginnings = await self._consumer.beginning_offsets(self._inputs)
+        beginnings = await self._member.first_offsets(self._inputs)
         offsets = self._store.position.offsets
         for wanted in self._inputs:
             first = beginnings[wanted]
             known = offsets.get(wanted.topic, first)
             if known < first:
-                self._log.error("input was deleted before it was read", topic=wanted.topic, lost=first - known)
-            self._consumer.seek(wanted, max(known, first))
-        self._consumer.resume(*self._inputs)
+                self._story.error("input was deleted before it was read", topic=wanted.topic, lost=first - known)
+            self._member.seek(wanted, max(known, first))  # R5
+        self._member.resume(self._inputs)
 
     async def _pass(self, handler: Handler) -> None:
         try:
@@ -189,13 +199,13 @@ class Partition:
 
     async def _process(self, handler: Handler, records: Records) -> None:
         self._in_pass = True
-        busy = time.thread_time()
+        busy = self._busy_seconds()
         try:
             await handler.process(self._batch(records))
         finally:
             self._in_pass = False
         # Heartbeats and health share the event loop: passes that keep it busy for long get shorter, then longer again.
-        if time.thread_time() - busy > SLOW_SECONDS:
+        if self._busy_seconds() - busy > SLOW_SECONDS:
             self._limit = max(SMALLEST_PASS, self._limit // 2)
         else:
             self._limit = min(self._plan.max_records, self._limit * 2)
@@ -210,24 +220,23 @@ class Partition:
     async def _fetch(self, seconds: float) -> Records:
         """Wait for records; when there are some of the inputs that come last, read the others to the end known now."""
         found: Records = {}
-        self._add(found, await self._consumer.getmany(*self._inputs, timeout_ms=int(seconds * 1000), max_records=500))
+        self._add(found, await self._member.fetch(self._inputs, seconds, FETCH_RECORDS))
         if not self._to_the_end or not any(
             tail.topic in found for tail in self._inputs if tail not in self._to_the_end
         ):
             return found
-        ends = await self._consumer.end_offsets(self._to_the_end)
-        behind = [tail for tail in self._to_the_end if await self._consumer.position(tail) < ends[tail]]
+        ends = await self._member.stable_offsets(self._to_the_end)
+        behind = [tail for tail in self._to_the_end if await self._member.position(tail) < ends[tail]]
         while behind:
-            self._add(found, await self._consumer.getmany(*behind, timeout_ms=100))
-            behind = [tail for tail in behind if await self._consumer.position(tail) < ends[tail]]
+            self._add(found, await self._member.fetch(behind, BEHIND_SECONDS, FETCH_RECORDS))
+            behind = [tail for tail in behind if await self._member.position(tail) < ends[tail]]
         return found
 
-    def _add(self, found: Records, fetched: Mapping[TopicPartition, Iterable[object]]) -> None:
+    def _add(self, found: Records, fetched: Mapping[Tail, Sequence[Record]]) -> None:
         offsets = self._store.position.offsets
         for tail, records in fetched.items():
             known = offsets.get(tail.topic, 0)
-            fresh = [_record(record) for record in records]
-            kept = [record for record in fresh if record.offset >= known]
+            kept = [record for record in records if record.offset >= known]  # R5
             if kept:
                 found.setdefault(tail.topic, []).extend(kept)
 
@@ -274,7 +283,7 @@ class Partition:
                 raise ValueError(f"a record of {len(write.value)} bytes for {write.topic} is too large")
         with self._metrics.commit_seconds.time():
             next_offset = await self._transactions.write(writes, changelog)
-        self._store.merge(changes, position, next_offset)
+        self._store.merge(changes, position, next_offset)  # R6: not before the commit
 
     def _moved(self, batch: Batch | None) -> Position:
         position = self._store.position
@@ -295,8 +304,3 @@ class Partition:
                 await self._given_up.wait()
         except TimeoutError:
             return
-
-
-def _record(record: object) -> Record:
-    r: Any = record
-    return Record(r.topic, r.partition, r.offset, r.timestamp * 1000, r.key, r.value, tuple(r.headers))

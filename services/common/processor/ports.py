@@ -83,7 +83,7 @@ class Store(Protocol):
 class Index(Struct, frozen=True):
     """Local keys that are made from records, so that a store can be asked in other orders than theirs.
 
-    `entries` gives the local keys of a record; no other record may give the same. `covers` says whether it gives any
+    `entries` gives the local keys of a record; no other record may give the same. `covers` says whether it can give any
     for records of this key. Another `version` makes stores build their entries anew.
     """
 

@@ -6,18 +6,16 @@ The inputs are co-partitioned: the same partition numbers of all of them, or the
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
-from aiokafka.structs import OffsetAndMetadata
 
-from services.common import kafka
 from services.common.clock import Clock
 from services.common.processor.errors import AssignmentError
+from services.common.processor.log import Log, Tail
 from services.common.processor.metrics import ProcessorMetrics
 from services.common.processor.partition import Partition
 from services.common.processor.ports import HandlerFactory, Plan
@@ -26,30 +24,31 @@ GIVE_UP_SECONDS = 14.0
 LAG_COMMIT_SECONDS = 5.0
 
 
-class Processor(ConsumerRebalanceListener):
+class Processor:
     """Runs a handler for every partition that the group assigns to this process."""
 
     def __init__(
         self,
         plan: Plan,
-        bootstrap: str,
+        log: Log,
         instance: str,
         make_handler: HandlerFactory,
         clock: Clock,
         metrics: ProcessorMetrics,
+        busy_seconds: Callable[[], float] = time.thread_time,
     ) -> None:
         self._plan = plan
-        self._bootstrap = bootstrap
+        self._log = log
         self._make_handler = make_handler
         self._clock = clock
         self._metrics = metrics
+        self._busy_seconds = busy_seconds
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
         self._failure: asyncio.Future[None] | None = None
         self._assigned_once = False
         self._tasks: asyncio.TaskGroup | None = None
-        self._log = structlog.get_logger()
-        name = plan.group if not instance else f"{plan.group}-{instance}"
-        self._consumer = AIOKafkaConsumer(**kafka.member_settings(bootstrap, name, plan.group, instance or None))
+        self._story = structlog.get_logger()
+        self._member = log.member(plan.group, instance)
 
     def missing(self) -> list[str]:
         """Name what this process still waits for."""
@@ -60,12 +59,12 @@ class Processor(ConsumerRebalanceListener):
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish the passes under way and leave."""
         self._failure = asyncio.get_running_loop().create_future()
-        self._consumer.subscribe([wanted.topic for wanted in self._plan.inputs], listener=self)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             stopping = tasks.create_task(stop.wait())
             lag = tasks.create_task(self._commit_for_lag_tools())
-            await self._consumer.start()
+            topics = [wanted.topic for wanted in self._plan.inputs]
+            await self._member.start(topics, self.on_partitions_assigned, self.on_partitions_revoked)
             try:
                 ends: set[asyncio.Future[Any]] = {stopping, self._failure}
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -75,28 +74,26 @@ class Processor(ConsumerRebalanceListener):
                 stopping.cancel()
                 lag.cancel()
                 await self._give_up_all()
-                await self._consumer.stop()
+                await self._member.stop()
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(self) -> None:
         """Finish the pass under way of every partition and let it go."""
-        _ = revoked  # eager protocol: all of them, always
         await self._guarded(self._give_up_all())
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Sequence[Tail]) -> None:
         """Start a task for each partition number."""
-        tails = list(assigned)
-        self._consumer.pause(*tails)
-        await self._guarded(self._take(tails))
+        self._member.pause(assigned)
+        await self._guarded(self._take(assigned))
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         assert self._failure is not None  # noqa: S101  # callbacks come after run
         try:
             await work
-        except Exception as error:  # noqa: BLE001  # aiokafka would swallow it; run() raises it instead
+        except Exception as error:  # noqa: BLE001  # the log's client may swallow it; run() raises it instead
             if not self._failure.done():
                 self._failure.set_exception(error)
 
-    async def _take(self, tails: list[TopicPartition]) -> None:
+    async def _take(self, tails: Sequence[Tail]) -> None:
         numbers: dict[str, set[int]] = defaultdict(set)
         for tail in tails:
             numbers[tail.topic].add(tail.partition)
@@ -105,19 +102,23 @@ class Processor(ConsumerRebalanceListener):
             raise AssignmentError(f"inputs have different partitions: {dict(numbers)}; they must be co-partitioned")
         assert self._tasks is not None  # noqa: S101  # callbacks come after run
         for number in sorted(next(iter(sets))):
-            partition = Partition(
-                number,
-                self._plan,
-                self._bootstrap,
-                self._consumer,
-                self._make_handler,
-                self._clock,
-                self._metrics,
-            )
+            partition = self._partition(number)
             self._partitions[number] = (partition, self._tasks.create_task(partition.run()))
         self._assigned_once = True
         self._metrics.owned.set(len(self._partitions))
-        self._log.info("partitions assigned", numbers=sorted(self._partitions))
+        self._story.info("partitions assigned", numbers=sorted(self._partitions))
+
+    def _partition(self, number: int) -> Partition:
+        return Partition(
+            number,
+            self._plan,
+            self._log,
+            self._member,
+            self._make_handler,
+            self._clock,
+            self._metrics,
+            self._busy_seconds,
+        )
 
     async def _give_up_all(self) -> None:
         owned, self._partitions = self._partitions, {}
@@ -137,7 +138,7 @@ class Processor(ConsumerRebalanceListener):
         while True:
             await asyncio.sleep(LAG_COMMIT_SECONDS)
             offsets = {
-                TopicPartition(topic, number): OffsetAndMetadata(offset, "")
+                Tail(topic, number): offset
                 for number, (partition, _) in self._partitions.items()
                 if partition.opened
                 for topic, offset in partition.positions().items()
@@ -145,6 +146,6 @@ class Processor(ConsumerRebalanceListener):
             if not offsets:
                 continue
             try:
-                await self._consumer.commit(offsets)
-            except KafkaError as error:
-                self._log.debug("group offsets not committed", reason=repr(error))
+                await self._member.commit(offsets)
+            except self._log.failures as error:
+                self._story.debug("group offsets not committed", reason=repr(error))

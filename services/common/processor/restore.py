@@ -8,11 +8,10 @@ the log, one so old that tombstones it needs may be gone already, one whose pass
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
-from services.common import kafka
 from services.common.processor.errors import ForeignLogError, StuckLogError
+from services.common.processor.log import Log, Reader, Tail
 from services.common.processor.ports import LocalStore, Origin
 from services.common.topics import TOMBSTONES_KEPT_MS
 
@@ -28,26 +27,23 @@ class Restored(Struct, frozen=True):
     discarded: str = ""
 
 
-async def origin(bootstrap: str, changelog: str, partition: int) -> Origin:
-    """Ask Kafka which log this is."""
-    cluster, partitions = await kafka.log_identity(bootstrap, changelog)
-    return Origin(cluster, changelog, partition, partitions)
+async def origin(log: Log, tail: Tail) -> Origin:
+    """Ask which log this is."""
+    cluster, partitions = await log.identity(tail.topic)
+    return Origin(cluster, tail.topic, tail.partition, partitions)
 
 
-async def restore(
-    bootstrap: str, changelog: str, partition: int, store: LocalStore, client_id: str, now: int
-) -> Restored:
+async def restore(log: Log, tail: Tail, store: LocalStore, client_id: str, now: int) -> Restored:
     """Read the changelog from where the store stands to the high watermark known now.
 
     Raises StuckLogError when a transaction stays open (the last stable offset does not reach the high watermark).
     """
-    tail = TopicPartition(changelog, partition)
-    end = await _high_watermark(bootstrap, tail, client_id)
-    reader = AIOKafkaConsumer(**kafka.consumer_settings(bootstrap, client_id))
-    await reader.start()
+    reader = log.reader(tail, client_id)
+    count = 0
     try:
-        reader.assign([tail])
-        first = (await reader.beginning_offsets([tail]))[tail]
+        await reader.start()
+        end = await reader.high_watermark()  # R6
+        first = await reader.first_offset()
         discarded = unfit(store, first, end, now)
         if not discarded:
             try:
@@ -78,27 +74,14 @@ def unfit(store: LocalStore, first: int, end: int, now: int) -> str:
     return ""
 
 
-async def _high_watermark(bootstrap: str, tail: TopicPartition, client_id: str) -> int:
-    settings = kafka.consumer_settings(bootstrap, client_id)
-    settings["isolation_level"] = "read_uncommitted"
-    reader = AIOKafkaConsumer(**settings)
-    await reader.start()
-    try:
-        ends: dict[TopicPartition, int] = await reader.end_offsets([tail])
-        return ends[tail]
-    finally:
-        await reader.stop()
-
-
-async def _read_to(reader: AIOKafkaConsumer, tail: TopicPartition, first: int, end: int, store: LocalStore) -> int:
+async def _read_to(reader: Reader, tail: Tail, first: int, end: int, store: LocalStore) -> int:
     loop = asyncio.get_running_loop()
     last_progress = loop.time()
     count, position = 0, max(store.next_offset, first)
-    reader.seek(tail, position)
+    reader.seek(position)
     while position < end:
-        batches = await reader.getmany(tail, timeout_ms=200)
-        records = batches.get(tail, ())
-        reached = await reader.position(tail)
+        records = await reader.fetch(0.2)
+        reached = await reader.position()
         if records:
             count += len(records)
             store.take(((record.key or b"", record.value) for record in records), reached)

@@ -145,7 +145,8 @@ class RocksStore:
             if not self._indexed_to:
                 batch.delete_range(_FIRST_ENTRY, _FIRST_RECORD)
             portion = self._read(_FIRST_RECORD, b"", self._indexed_to, _PORTION)
-            _put(batch, indexed(dict(portion), {}, self._index))
+            entries = self._index.entries
+            _put(batch, ((entry, b"") for key, value in portion for entry in entries(key, value)))
         self._indexed = len(portion) < _PORTION
         if self._indexed:
             batch.put(_ABOUT, _encode(_About(self._origin, self._version)))
@@ -279,6 +280,4 @@ def _options(cache: Cache) -> Options:
     options.set_max_open_files(_OPEN_FILES)
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(_MIB)
-    # Timers and ages are taken from the front of their order: what was deleted there must not be walked over for long.
-    options.add_compact_on_deletion_collector_factory(1_000, 500, 0.5)
     return options

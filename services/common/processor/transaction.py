@@ -7,39 +7,24 @@ R4: after any failure this producer is thrown away; the next transaction has a n
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    IllegalOperation,
-    InvalidProducerEpoch,
-    KafkaError,
-    OutOfOrderSequenceNumber,
-    ProducerFenced,
-    TransactionalIdAuthorizationFailed,
-)
-
-from services.common import kafka
 from services.common.processor.errors import CommitUnclearError, FencedError
+from services.common.processor.log import Delivery, Log, Tail
 from services.common.processor.ports import Write
 
 COMMIT_SECONDS = 12.0
 START_SECONDS = 20.0
 STOP_SECONDS = 2.0
 
-_FENCED = (ProducerFenced, InvalidProducerEpoch)
-# IllegalOperation is what aiokafka says when its own state was changed by a fence; it is no KafkaError.
-_FAILED = (KafkaError, TimeoutError, OutOfOrderSequenceNumber, TransactionalIdAuthorizationFailed, IllegalOperation)
-
 
 class Transactions:
     """Writes transactions for one partition number."""
 
-    def __init__(self, bootstrap: str, transactional_id: str, partition: int) -> None:
-        kafka.shorten_commit_backoff()
+    def __init__(self, log: Log, transactional_id: str, partition: int) -> None:
+        self._log = log
         self._partition = partition
-        self._producer = AIOKafkaProducer(**kafka.transactional_settings(bootstrap, transactional_id, transactional_id))
+        self._producer = log.producer(transactional_id)
         self._usable = False
 
     async def start(self) -> None:
@@ -47,16 +32,16 @@ class Transactions:
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._producer.start()
-        except _FENCED as error:
+        except self._log.fences as error:
             raise FencedError(str(error)) from error
-        except _FAILED as error:
+        except self._log.failures as error:
             raise CommitUnclearError(f"the transactional producer did not start: {error!r}") from error
         self._usable = True
 
     async def write(self, writes: Iterable[Write], changelog: str) -> int:
         """Write all records in one transaction and return the offset after the last one of the changelog, or -1.
 
-        Raises FencedError or CommitUnclearError; then this object must be thrown away.
+        Raises FencedError or CommitUnclearError; then this object must be thrown away (R4).
         """
         if not self._usable:
             raise CommitUnclearError("this producer has failed before")
@@ -64,47 +49,44 @@ class Transactions:
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 next_offset = await self._write(writes, changelog)
-        except _FENCED as error:
+        except self._log.fences as error:
             raise FencedError(str(error)) from error
-        except _FAILED as error:
+        except self._log.failures as error:
             raise CommitUnclearError(repr(error)) from error
-        self._usable = True
+        self._usable = self._still_usable()
         return next_offset
+
+    def _still_usable(self) -> bool:
+        """Tell whether the next transaction may be of this producer after one that went well."""
+        # R4. The first request may arrive yet, in the middle of the next transaction, and commit half of it.
+        return not self._producer.repeated
 
     async def _write(self, writes: Iterable[Write], changelog: str) -> int:
-        producer = self._producer
-        await producer.begin_transaction()
-        deliveries: list[tuple[bool, int, asyncio.Future[Any]]] = []
-        for (topic, partition), batches in self._batches(writes).items():
-            for batch in batches:
-                future = await producer.send_batch(batch, topic, partition=partition)
-                deliveries.append((topic == changelog, batch.record_count(), future))
-        # R3. gather would leave the other futures unread when one fails.
-        results = await asyncio.gather(*(future for _, _, future in deliveries), return_exceptions=True)
+        await self._producer.begin()
         next_offset = -1
-        for (is_changelog, count, _), result in zip(deliveries, results, strict=True):
-            if isinstance(result, BaseException):
-                raise result
-            if is_changelog:
-                next_offset = max(next_offset, result.offset + count)
-        await producer.commit_transaction()
+        deliveries: dict[Tail, Sequence[Delivery]] = {}
+        for tail, group in self._by_tail(writes).items():
+            deliveries[tail] = await self._producer.send(tail, group)
+        for tail, written in (await self._delivered(deliveries)).items():
+            if tail.topic == changelog:
+                next_offset = max(next_offset, written)
+        await self._producer.commit()
         return next_offset
 
-    def _batches(self, writes: Iterable[Write]) -> dict[tuple[str, int], list[Any]]:
-        create: Callable[[], Any] = self._producer.create_batch
-        found: dict[tuple[str, int], list[Any]] = {}
+    async def _delivered(self, deliveries: dict[Tail, Sequence[Delivery]]) -> dict[Tail, int]:
+        """Await every delivery and return the offset after the last record of each partition."""
+        # R3. gather would leave the other futures unread when one fails.
+        futures = [delivery.receipt for group in deliveries.values() for delivery in group]
+        for result in await asyncio.gather(*futures, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+        return {tail: max(d.receipt.result().offset + d.count for d in group) for tail, group in deliveries.items()}
+
+    def _by_tail(self, writes: Iterable[Write]) -> dict[Tail, list[Write]]:
+        found: dict[Tail, list[Write]] = {}
         for write in writes:
-            partition = self._partition if write.partition is None else write.partition
-            batches = found.get((write.topic, partition))
-            if batches is None:
-                batches = found[write.topic, partition] = [create()]
-            taken = batches[-1].append(key=write.key, value=write.value, timestamp=None, headers=list(write.headers))
-            if taken is None:
-                batches.append(create())
-                batches[-1].append(key=write.key, value=write.value, timestamp=None, headers=list(write.headers))
-        for batches in found.values():
-            for batch in batches:
-                batch.close()
+            tail = Tail(write.topic, self._partition if write.partition is None else write.partition)
+            found.setdefault(tail, []).append(write)
         return found
 
     async def stop(self) -> None:
@@ -113,6 +95,6 @@ class Transactions:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._producer.stop()
-        except (TimeoutError, KafkaError):
+        except self._log.failures:
             # The next owner fences what is left of it (R2).
             return

@@ -28,7 +28,7 @@ def _add(known: Types, placed: PlacedEvent, found: Draft, notes: Notes) -> None:
     try:
         schema = Schema(placed.event.data)
     except SchemaError as error:
-        notes.note(placed.document.mistake(["data", *error.keys], str(error)))
+        notes.note(placed.document.mistake(["data", *error.keys], str(error), error.suggestion))
         found.lost.add("events")
         return
     if name in known.data:

@@ -5,6 +5,7 @@ attributes), so that a typo is a mistake with its place and not a test that says
 mistakes could not tell is not compared. What can't be read is left out, so that the rest is checked too.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -33,6 +34,7 @@ from services.policy.testing.timeline import (
 )
 from services.router.decision.model import (
     MINUTE,
+    REASONS_OF,
     Condition,
     Control,
     ControlKind,
@@ -71,6 +73,7 @@ class Reader:
         self._names = names
         self._start = start
         self._events: list[Event] = []
+        self._placed: list[tuple[Keys, Event]] = []
         self._people: set[str] = set()
         # An entry that could not be read may be the one that others speak of.
         self._whole = True
@@ -91,6 +94,7 @@ class Reader:
         self._whole = len(written) == len(file.timeline)
         entries = self._entries(written)
         expected = [self._expectation(*found) for index in range(len(file.expect)) if (found := self._expected(index))]
+        self._check_data(expected)
         return Timeline(self._document.path, file.start, file.customers, tuple(entries), tuple(expected))
 
     def _entries(self, written: Sequence[tuple[Keys, shapes.Entry]]) -> list[Entry]:
@@ -168,8 +172,19 @@ class Reader:
         selector = self._audience([*keys, "audience"], written.audience)
         event = self._made(keys, written, at)
         self._events.append(event)
+        self._placed.append((keys, event))
         self._people.update(event.customers)
         return Happens(event, selector)
+
+    def _check_data(self, expected: Sequence[Expectation]) -> None:
+        """Find events whose data breaks their schema, where no expectation says that it shall."""
+        for keys, event in self._placed:
+            known = self._names.events.get(event.type)
+            wrong = known.check(event.data) if known is not None else ()
+            if wrong and not any(_expects_bad_data(each, event) for each in expected):
+                for path, why in wrong:
+                    message = f"{why}: this event is refused (INVALID_DATA), and no expectation says so"
+                    self._at([*keys, *_inside(path)], message)
 
     def _audience(self, keys: Keys, audience: shapes.Audience) -> Condition | None:
         given = [name for name in ("customers", "select", "everyone") if getattr(audience, name)]
@@ -317,6 +332,9 @@ class Reader:
             self._alone(keys)
         outcome = Outcome[written.outcome] if written.outcome else None
         reason = Reason[written.reason] if written.reason else None
+        if outcome is not None and reason is not None and reason not in REASONS_OF[outcome]:
+            known = ", ".join(each.name for each in REASONS_OF[outcome])
+            self._at([*keys, "reason"], f"{outcome.name} never has the reason {reason.name}, only {known}")
         moments = {
             name: None if value is None else self._moment([*keys, name], value)
             for name, value in (("at", written.at), ("due", written.due), ("next_free", written.next_free))
@@ -349,6 +367,22 @@ class Reader:
             if name not in ("customer", "event", "rule", "nothing_else"):
                 message = f"{name!r} does not go with 'nothing_else', which is about all that nothing else expects"
                 self._at([*keys, name], message, at_key=True)
+
+
+def _expects_bad_data(expectation: Expectation, event: Event) -> bool:
+    """Whether an expectation allows for an event that is refused for its data, or for its identity before that."""
+    if expectation.count == 0 or (expectation.event is not None and not means(expectation.event, event)):
+        return False
+    refused = expectation.outcome is Outcome.ERROR and expectation.reason is None
+    return refused or expectation.reason in {Reason.INVALID_DATA, Reason.ID_REUSED}
+
+
+def _inside(path: str) -> list[str | int]:
+    """Return the keys of `data.items[2].name`; what has no name in the schema is `*`, and the place is above it."""
+    keys: list[str | int] = []
+    for name, index in re.findall(r"([^.\[\]]+)|\[([0-9]+)\]", path.partition(".*")[0]):
+        keys.append(name or int(index))
+    return keys
 
 
 def control_name(kind: str, match: shapes.Match) -> str:

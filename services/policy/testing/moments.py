@@ -40,6 +40,8 @@ def moment(text: str) -> Moment:
     try:
         return Moment(instant(text), relative=False)
     except WordError:
+        if words.lacks_offset(text):
+            raise
         message = f"{text[:40]!r} is neither an offset such as 0m, 90s or 1h30m nor an instant with its offset from UTC"
         raise WordError(message) from None
 

@@ -7,14 +7,15 @@ from msgspec import Struct
 from services.policy.compile import Examined
 from services.policy.documents import Document
 from services.policy.expressions import ExpressionError, Language, customer_language
-from services.router.decision.model import Condition
+from services.router.decision.model import Condition, EventType
 
 
 class Names(Struct):
-    """What tests can name of a policy; None: a mistake kept it from being known."""
+    """What tests can name of a policy; None: a mistake kept it from being known. `events` could be compiled."""
 
     tenant: str
     types: frozenset[str] | None
+    events: Mapping[str, EventType]
     rules: frozenset[str] | None
     categories: frozenset[str] | None
     attributes: Mapping[str, str] | None
@@ -39,6 +40,7 @@ def names_of(examined: Examined) -> Names:
     return Names(
         tenant=found.tenant.tenant if found.tenant else "",
         types=frozenset(placed.event.type for placed in found.events) if found.whole("events") else None,
+        events=examined.events,
         rules=rules if found.whole("rules") else None,
         categories=frozenset(found.categories.categories) if found.categories else None,
         attributes=found.tenant.attributes if found.tenant else None,

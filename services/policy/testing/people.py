@@ -45,9 +45,16 @@ def check(document: Document, keys: Keys, patch: Mapping[str, Any], names: Names
     return mistakes, True
 
 
+def _no_channel(inner: Sequence[str | int]) -> bool:
+    return len(inner) > 1 and inner[0] == "addresses" and inner[1] not in words.CHANNELS
+
+
 def _violation(document: Document, keys: Keys, field: str, why: str) -> Mistake:
     inner: list[str | int] = [match[1] or int(match[2]) for match in _STEP.finditer(field)]
-    unknown = why == "is not a key of a profile" and bool(inner)
+    unknown = bool(inner) and (why == "is not a key of a profile" or _no_channel(inner))
+    given = document.find([*keys, *inner])
+    if why == "must be text" and given[1] and given[0] is not None and isinstance(given[0].value, int | float):
+        why += ": put it in quotes"
     known = PROFILE_KEYS if len(inner) == 1 else _INNER_KEYS.get(str(inner[0]), ()) if inner else ()
     hint = nearest(str(inner[-1]), known) if unknown else ""
     return document.mistake([*keys, *inner], why, hint, at_key=unknown)

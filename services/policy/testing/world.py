@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.policy.changes import changed
+from services.policy.changes import changed, erased
 from services.policy.profiles import to_profile
 from services.policy.testing.timeline import (
     Changes,
@@ -44,7 +44,6 @@ from services.router.decision.model import (
     MemberInput,
     Policy,
     Profile,
-    Suppression,
     Taken,
     Truth,
 )
@@ -106,11 +105,10 @@ class _World:
         self._controls: dict[str, Control] = {}
         self._seen: dict[tuple[str, str, str], Identity] = {}
         self._timers: list[tuple[int, str]] = []
-        self._erased: dict[tuple[str, str], int] = {}
         self._documents: dict[str, Mapping[str, Any]] = dict(timeline.customers)
         self._customers: dict[str, Customer] = {}
         for name, document in sorted(timeline.customers.items()):
-            self._customers[name] = Customer(policy.tenant, name, self._profile(name, document))
+            self._customers[name] = Customer(policy.tenant, name, to_profile(name, document))
 
     def wait(self, until: int | None) -> None:
         """Let the clock run to an instant, or until no timer is left, deciding what is due on the way."""
@@ -136,7 +134,7 @@ class _World:
             case Changes(customer=name, patch=patch):
                 document = changed(self._documents.get(name, {}), patch, self._now, "")
                 self._documents[name] = document
-                self._customers[name] = replace(self._customer(name), profile=self._profile(name, document))
+                self._customers[name] = replace(self._customer(name), profile=to_profile(name, document))
             case Finds():
                 self._feedback(entry.deed, entry.line)
             case Steers(control=control):
@@ -189,11 +187,10 @@ class _World:
                 self._decide(LiftInput(frozenset({name})), customer)
 
     def _erase(self, name: str) -> None:
-        customer = self._customer(name)
-        for address in customer.profile.addresses if customer.profile is not None else ():
-            self._erased[address.channel, address.address] = self._now
-        self._documents[name] = {}
-        self._decide(EraseInput(), customer)
+        self._decide(EraseInput(), self._customer(name))
+        left = erased(name, self._documents.get(name, {}))
+        self._documents[name] = left
+        self._customers[name] = replace(self._customers[name], profile=to_profile(name, left))
 
     def _in_force(self) -> None:
         controls = tuple(self._controls[name] for name in sorted(self._controls))
@@ -202,13 +199,6 @@ class _World:
     def _customer(self, name: str) -> Customer:
         known = self._customers.get(name)
         return known if known is not None else Customer(self._policy.tenant, name)
-
-    def _profile(self, name: str, document: Mapping[str, Any]) -> Profile:
-        """Return a profile; nobody writes again to an address that its owner had erased."""
-        profile = to_profile(name, document)
-        erased = [(each.channel, self._erased.get((each.channel, each.address))) for each in profile.addresses]
-        again = tuple(Suppression(channel, "ERASED", time) for channel, time in erased if time is not None)
-        return replace(profile, suppressed=(*profile.suppressed, *again)) if again else profile
 
     def _decide(self, given: Input, customer: Customer) -> None:
         result = decide(given, self._policy, prune(customer, self._policy, self._now), self._now)

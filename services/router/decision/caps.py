@@ -81,11 +81,6 @@ def limit_for(cap: Cap, message_class: MessageClass) -> int:
     return limit
 
 
-def by_channel(cap: Cap) -> bool:
-    """Whether a cap concerns channels; the others are asked once for a decision."""
-    return cap.per is _CHANNEL or cap.where_channel != ""
-
-
 def _without(found: Admission, channel: str) -> tuple[Admission, ...]:
     """Return an admission without a channel, nothing if it has no other."""
     channels = tuple(c for c in found.channels if c != channel)

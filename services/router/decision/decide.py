@@ -24,7 +24,6 @@ from services.router.decision import (
 from services.router.decision.case import Case, Check, Draft, Ended, Turn
 from services.router.decision.model import (
     Customer,
-    Decision,
     DueInput,
     EraseInput,
     EventInput,
@@ -114,11 +113,15 @@ def _not_past(given: EventInput, policy: Policy, now: int) -> Refusal | None:  #
 
 
 def _end_older(case: Case) -> Ended | None:
-    """Check 7 begins here: a closing event in sequence ends what waits about its subject, whatever comes of itself."""
+    """Check 7 begins here: a closing event in sequence ends what waits about its subject, whatever comes of itself.
+
+    Who was told is to be told of the end: a closing message that waits for that ends only if this one goes or waits.
+    """
     turn = case.turn
     if turn.event.lifecycle.closing and lifecycle.followed(turn.event):
-        replaced = turn.heard.told or turn.announces
-        end_holds(case.draft, turn, case.policy, SUPERSEDED if replaced else TRANSIENT, case.now)
+        told = bool(turn.heard.told)
+        how = SUPERSEDED if told or turn.announces else TRANSIENT
+        end_holds(case.draft, turn, case.policy, how, case.now, ends=not told)
         fallback.close(case.draft, turn)
         case.announced = lifecycle.announces(case)
     return None
@@ -197,8 +200,11 @@ def _judge(draft: Draft, turn: Turn, taken: Taken, policy: Policy, now: int) -> 
         ended = _run(FIRST, case)
         if named or ended.reason is not Reason.NOT_IN_AUDIENCE:
             settle(case, ended)
-    if turn.older and not event.lifecycle.closing and any(_replaces(d) for d in draft.decisions):
-        end_holds(draft, turn, policy, SUPERSEDED, now)
+    if turn.older:
+        if any(d.outcome in (Outcome.SEND, Outcome.HOLD) for d in draft.decisions):
+            end_holds(draft, turn, policy, SUPERSEDED, now)
+        elif any(d.reason is Reason.NOT_MATERIAL for d in draft.decisions):
+            end_holds(draft, turn, policy, SUPERSEDED, now, ends=False)
     lifecycle.note_event(draft, turn, now)
 
 
@@ -211,7 +217,7 @@ def _on_holds(due: list[Hold], policy: Policy, customer: Customer, now: int) -> 
     due.sort(key=lifecycle.order)
     members = [h for h in due if h.digests]
     for hold in due:
-        if not hold.digests:
+        if not hold.digests or not policy.digests:
             _again(draft, policy, hold, now)
         elif hold is members[0]:
             _flush(draft, policy, members, now)
@@ -221,15 +227,21 @@ def _on_holds(due: list[Hold], policy: Policy, customer: Customer, now: int) -> 
 def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
     """Decide the members of a flush against the ledger as it is; who strays to another channel goes by himself.
 
-    What does not fit into one send waits for the next, a moment later.
+    What does not fit into one send waits for the next ones, each a moment later.
     """
     flush = digest.begin(draft, members, now)
     strays = []
     fitting = digest.fitting(members)
-    for hold in members[fitting:]:
-        case = _case_again(draft, policy, hold, now)
-        if case is not None:
-            settle(case, Ended(Outcome.HOLD, Reason.DIGEST, now + 1, "", hold.digests))
+    later = members[fitting:]
+    moment = now
+    while later:
+        moment += 1
+        count = digest.fitting(later)
+        for hold in later[:count]:
+            case = _case_again(draft, policy, hold, now)
+            if case is not None:
+                settle(case, Ended(Outcome.HOLD, Reason.DIGEST, moment, "", hold.digests))
+        later = later[count:]
     for hold in members[:fitting]:
         case = _case_again(draft, policy, hold, now)
         if case is None:
@@ -239,7 +251,7 @@ def _flush(draft: Draft, policy: Policy, members: list[Hold], now: int) -> None:
         if digest.strays(case, ended):
             strays.append(hold)
         else:
-            settle(case, ended, flush)
+            settle(case, digest.once(flush, case, ended), flush)
     digest.close(flush, draft)
     for hold in strays:
         case = _case_again(draft, policy, hold, now)
@@ -295,6 +307,7 @@ def _case_again(draft: Draft, policy: Policy, waiting: Hold | Open, now: int) ->
         case.failed = (*case.failed, waiting.channel)
     else:
         case.since = waiting.since
+        turn.ended_a_hold = waiting.ended_a_hold
     return case
 
 
@@ -313,11 +326,6 @@ def _run(checks: tuple[Check, ...], case: Case) -> Ended:
         if ended is not None:
             return ended
     raise AssertionError("the last check always ends a case")
-
-
-def _replaces(decision: Decision) -> bool:
-    """Whether a decision about a newer event makes older holds of its subject out of date."""
-    return decision.outcome in (Outcome.SEND, Outcome.HOLD) or decision.reason is Reason.NOT_MATERIAL
 
 
 def _refused(given: EventInput, policy: Policy, refusal: Refusal, now: int) -> Taken:

@@ -8,10 +8,10 @@ Class critical and required categories are never put into a digest by a preferen
 
 from datetime import timedelta
 
-from msgspec import Struct, msgpack
+from msgspec import Struct
 from msgspec.structs import replace
 
-from services.router.decision import ids, local_time
+from services.router.decision import ids, lifecycle, local_time
 from services.router.decision.case import Allowed, Blocked, Case, Draft, Ended, Then
 from services.router.decision.model import (
     HOUR,
@@ -43,6 +43,7 @@ class Flush(Struct):
     first: Admission | None = None
     parts: list[Part] = []
     items: dict[str, list[Item]] = {}
+    keys: set[tuple[str, str]] = set()
     message_class: MessageClass = MessageClass.MARKETING
     timezone: str = ""
     locale: str = ""
@@ -94,11 +95,23 @@ def fitting(members: list[Hold]) -> int:
     size = 0
     for count, hold in enumerate(members):
         event = hold.event
-        size += len(msgpack.encode(event.data)) + len(event.source) + len(event.id) + len(event.subject)
+        size += len(repr(event.data)) + len(event.source) + len(event.id) + len(event.subject)
         size += _ABOUT_AN_ITEM
         if count and (size > _LARGEST or count == _MOST):
             return count
     return len(members)
+
+
+def once(flush: Flush, case: Case, ended: Ended) -> Ended:
+    """Let one message of a rule's `once` key through in a flush, as the ledger does between flushes."""
+    if ended.outcome is not Outcome.SEND or not case.once:
+        return ended
+    key = (case.rule.name, case.once)
+    if key in flush.keys and not case.closure:
+        case.verdicts, case.findings, case.detail = [], [], lifecycle.said_of_key(case.once)
+        return Ended(Outcome.SUPPRESSED, Reason.ONCE)
+    flush.keys.add(key)
+    return ended
 
 
 def strays(case: Case, ended: Ended) -> bool:

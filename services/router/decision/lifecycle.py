@@ -121,9 +121,14 @@ def not_again(case: Case) -> Ended | None:
         if admission.time <= since:
             break
         if admission.decision_id != case.decision_id and _had(admission, rule.name, case.once):
-            case.detail = f"key {case.once[:_KEY_SHOWN]!r}"
+            case.detail = said_of_key(case.once)
             return Ended(Outcome.SUPPRESSED, Reason.ONCE)
     return None
+
+
+def said_of_key(key: str) -> str:
+    """Return a key for the trace."""
+    return f"key {key[:_KEY_SHOWN]!r}"
 
 
 def _had(admission: Admission, rule: str, key: str) -> bool:

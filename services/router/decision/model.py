@@ -107,6 +107,38 @@ class Reason(IntEnum):
     POLICY_ERROR = 32
 
 
+# The reasons that an outcome can have (semantics 0).
+REASONS_OF: Mapping[Outcome, tuple[Reason, ...]] = {
+    Outcome.SEND: (Reason.ALLOWED, Reason.CLOSURE),
+    Outcome.HOLD: (Reason.QUIET_HOURS, Reason.CAP, Reason.DIGEST, Reason.PAUSED),
+    Outcome.SUPPRESSED: (
+        Reason.PREFERENCE_OFF,
+        Reason.NO_CONSENT,
+        Reason.SNOOZED,
+        Reason.LOCKED,
+        Reason.ADDRESS_SUPPRESSED,
+        Reason.NO_ADDRESS,
+        Reason.CAP_REACHED,
+        Reason.QUIET_HOURS,
+        Reason.NOT_MATERIAL,
+        Reason.NEVER_INFORMED,
+        Reason.ROLLOUT,
+        Reason.HOLDOUT,
+        Reason.STOPPED,
+        Reason.ONCE,
+        Reason.NOT_IN_AUDIENCE,
+        Reason.CHANNEL_FAILED,
+    ),
+    Outcome.SUPERSEDED: (Reason.SUPERSEDED,),
+    Outcome.STALE: (Reason.STALE,),
+    Outcome.TRANSIENT: (Reason.TRANSIENT,),
+    Outcome.EXPIRED: (Reason.EXPIRED,),
+    Outcome.DUPLICATE: (Reason.DUPLICATE,),
+    Outcome.NO_RULE: (Reason.NO_RULE,),
+    Outcome.ERROR: (Reason.POISON, Reason.ID_REUSED, Reason.UNKNOWN_TYPE, Reason.INVALID_DATA, Reason.POLICY_ERROR),
+}
+
+
 class Value(IntEnum):
     """What a preference says (semantics 4)."""
 
@@ -346,9 +378,10 @@ class Subject(Struct, frozen=True, gc=False):
 class Hold(Struct, frozen=True, gc=False):
     """A decision that waits; decided again at `due` by the rule of its name.
 
-    `since` is when its step was held first, `first_held` when the decision was. `control` is the pause that holds it.
+    `since` is when its step was held first, `first_held` when a cap held it first (0: never), `control` the pause that
+    holds it.
     `digests` are the channels whose digest it waits for, also while quiet hours or a cap hold it past its flush.
-    `announced`: a closing message that goes on though the customer was not told.
+    `announced`: a closing message that goes on though the customer was not told; `ended_a_hold`: its event ended one.
     """
 
     decision_id: bytes
@@ -367,6 +400,7 @@ class Hold(Struct, frozen=True, gc=False):
     digests: tuple[str, ...] = ()
     announced: bool = False
     since: int = 0
+    ended_a_hold: bool = False
 
 
 class Open(Struct, frozen=True, gc=False):

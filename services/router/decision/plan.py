@@ -42,7 +42,8 @@ def choose(case: Case) -> Ended | None:
         if case.every or blocked.then is _NEXT:
             continue
         if blocked.then is Then.HOLD:
-            return _hold(case, waits[-1:])
+            # A quiet channel that gave way to this one may be free sooner.
+            return _hold(case, waits)
         return Ended(Outcome.SUPPRESSED, blocked.reason)
     if case.used:
         return _CLOSED if case.closure else _SENT

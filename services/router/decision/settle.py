@@ -8,7 +8,7 @@ A hold keeps all that deciding it again needs. Whatever happens, one record is w
 from services.router.decision import caps, digest, fallback, ids, lifecycle, rules
 from services.router.decision.case import Case, Draft, Ended, Turn
 from services.router.decision.digest import Flush
-from services.router.decision.model import Decision, Event, Hold, Open, Outcome, Policy, RuleTried, Send, Timer
+from services.router.decision.model import Decision, Event, Hold, Open, Outcome, Policy, Reason, RuleTried, Send, Timer
 
 _SEND, _HOLD = Outcome.SEND, Outcome.HOLD
 
@@ -82,7 +82,7 @@ def _hold(case: Case, ended: Ended) -> None:
         case.step,
         case.rule.name,
         case.turn.first_seen,
-        case.first_held or case.now,
+        case.first_held or (case.now if ended.reason is Reason.CAP else 0),
         case.expires,
         ended.reason,
         case.rule.message_class,
@@ -92,16 +92,18 @@ def _hold(case: Case, ended: Ended) -> None:
         ended.digests,
         case.announced,
         case.since or case.now,
+        case.turn.ended_a_hold,
     )
     case.draft.holds = (*case.draft.holds, hold)
     case.draft.timers.append(Timer(ended.due, case.decision_id))
 
 
-def end_holds(draft: Draft, turn: Turn, policy: Policy, how: Ended, now: int) -> None:
-    """End the older holds of an event's subject, once."""
-    if not turn.older:
+def end_holds(draft: Draft, turn: Turn, policy: Policy, how: Ended, now: int, *, ends: bool = True) -> None:
+    """End the older holds of an event's subject, each once; without `ends` not those that tell of its end."""
+    older = tuple(h for h in turn.older if ends or not h.event.lifecycle.closing)
+    if not older:
         return
-    older, turn.older = turn.older, ()
+    turn.older = () if ends else tuple(h for h in turn.older if h.event.lifecycle.closing)
     turn.ended_a_hold = True
     ids_of_older = frozenset(h.decision_id for h in older)
     draft.holds = tuple(h for h in draft.holds if h.decision_id not in ids_of_older)

@@ -161,6 +161,7 @@ class Reference:
             return
         self.memory.closings.append(course)
         older, told = self.memory.older(course), self.memory.told(course)
+        older = [c for c in older if not (told and c.event.lifecycle.closing)]
         if older:
             self.memory.enders.add(course.number)
         ended = course.number in self.memory.enders
@@ -230,6 +231,9 @@ class Reference:
             if sent_elsewhere or not still:
                 elsewhere.append(course)
                 continue
+            key = finding.message.once if finding.message is not None and not finding.message.closure else ""
+            if key and any(m.once == key and m.course.rule == course.rule for m in entry.messages):
+                finding = suppressed(Reason.ONCE)
             if finding.outcome is Outcome.HOLD:
                 finding.digests = still if finding.reason is Reason.DIGEST else course.digests
             self._settle(course, finding, now, entry, due)
@@ -247,7 +251,7 @@ class Reference:
         course.state = "held" if held else "sent" if finding.outcome is Outcome.SEND else "ended"
         course.due, course.reason, course.control = finding.due, finding.reason, finding.control
         course.digests = finding.digests
-        if held and course.first_held is None:
+        if finding.reason is Reason.CAP and held and course.first_held is None:
             course.first_held = now
         verdicts = tuple(sorted((c, r.name) for c, r in finding.verdicts.items()))
         channels = tuple(finding.channels)
@@ -269,7 +273,9 @@ class Reference:
         replaces = held or finding.outcome is Outcome.SEND or finding.reason is Reason.NOT_MATERIAL
         if replaces and course.revision == 0 and has_lifecycle(course.event):
             for other in self.memory.older(course):
-                self._settle(other, SUPERSEDED, now)
+                # Who was told is to be told of the end: what is not news does not end the message that tells it.
+                if finding.reason is not Reason.NOT_MATERIAL or not other.event.lifecycle.closing:
+                    self._settle(other, SUPERSEDED, now)
 
     def _admit(self, course: Course, finding: Finding, now: int, flush: Entry | None, due: int) -> None:
         assert finding.message is not None

@@ -107,7 +107,7 @@ class Judging:
             if self.course.announced or rule.announce_always:
                 self.course.announced = True
                 return None
-            if self.first and self.course.number in self.memory.enders:
+            if self.course.number in self.memory.enders:
                 return Finding(Outcome.TRANSIENT, Reason.TRANSIENT)
             return suppressed(Reason.NEVER_INFORMED)
         if event.lifecycle is Lifecycle.UPDATED and rule.material is not None:

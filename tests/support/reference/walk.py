@@ -126,7 +126,7 @@ class Walk:
         if ended or not held:
             reason = answers[-1].reason if ended else wishes.furthest(verdicts)
             return Finding(Outcome.SUPPRESSED, reason, verdicts=verdicts)
-        return self._hold(answers[-1:] if not all and answers[-1].kind == "held" else held, verdicts)
+        return self._hold(held, verdicts)
 
     def _hold(self, held: list[Answer], verdicts: dict[str, Reason]) -> Finding:
         due = min(a.due for a in held)

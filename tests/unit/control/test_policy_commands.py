@@ -242,6 +242,34 @@ def test_explain_says_what_left_a_customer_out(folder: Path, tmp_path: Path) -> 
     assert "not decided for ana: the event is for ben" in found.stdout
 
 
+def test_explain_of_an_event_that_is_refused_fails(folder: Path, tmp_path: Path) -> None:
+    event = written_to(tmp_path / "event.json", {**ORDER, "data": {}})
+    found = clarion("explain", folder, "--event", event, "--customer", written_to(tmp_path / "ana.json", ANA))
+    assert found.exit_code == 1
+    assert "INVALID_DATA" in found.stdout
+
+
+def test_explain_takes_one_event(folder: Path, tmp_path: Path) -> None:
+    ana, lines = written_to(tmp_path / "ana.json", ANA), f"{json.dumps(ORDER)}\n{json.dumps(EVENT)}\n"
+    found = clarion("explain", folder, "--event", "-", "--customer", ana, stdin=lines)
+    assert (found.exit_code, str(found.exception)) == (1, "stdin: one event, please: this has 2 lines of JSON")
+    spread = json.dumps({"id": "a", **ORDER}, indent=2)
+    assert clarion("explain", folder, "--event", "-", "--customer", ana, "--at", AT, stdin=spread).exit_code == 0
+
+
+def test_explain_for_a_customer_whom_the_event_does_not_name_tells_of_every_rule(folder: Path, tmp_path: Path) -> None:
+    rules = (folder / "rules/20-orders.yaml").read_text(encoding="utf-8")
+    both = rules.replace("template", "continue: true\n    template") + rules.removeprefix("rules:\n")
+    (folder / "rules/20-orders.yaml").write_text(both.replace("name: order", "name: too", 1), encoding="utf-8")
+    event = written_to(tmp_path / "event.json", {**ORDER, "audience": {"customers": ["ben"]}})
+    ana = written_to(tmp_path / "ana.json", ANA)
+    noon = "2026-01-15T12:00:00+01:00"
+    found = clarion("explain", folder, "--event", event, "--customer", ana, "--at", noon, "--json")
+    facts = json.loads(found.stdout)
+    assert [(each["rule"], each["outcome"]) for each in facts["decisions"]] == [("too", "SEND"), ("order", "SEND")]
+    assert "not decided for ana: the event is for ben" in facts["note"]
+
+
 def test_explain_gives_the_facts(folder: Path, tmp_path: Path) -> None:
     event = written_to(tmp_path / "event.json", {**ORDER, "time": AT})
     ana = written_to(tmp_path / "ana.json", ANA)
@@ -321,6 +349,7 @@ def test_preview_takes_channels_locales_data_and_events(folder: Path, tmp_path: 
             "least": False,
             "locale": "de",
             "channel": "push",
+            "wording": "en",
             "headline": "Order 4711",
             "text": "Order 4711. News of your order 4711.",
             "why_not": "",
@@ -333,8 +362,21 @@ def test_preview_takes_channels_locales_data_and_events(folder: Path, tmp_path: 
 
 def test_preview_of_data_that_lacks_something_fails(folder: Path) -> None:
     found = clarion("preview", folder, "order", "--channel", "sms", "--data", "-", stdin="{}")
-    assert found.exit_code == 1
-    assert "can't be written: order/en: headline, line 1: a value is missing" in found.stdout
+    assert (found.exit_code, str(found.exception)) == (1, "stdin: data: 'order' is missing (com.northwind.order)")
+
+
+def test_preview_of_an_event_whose_data_breaks_the_schema_names_the_field(folder: Path) -> None:
+    data = {"area": "Mitte", "feeder": "F-17", "customers_affected": "many"}
+    wrong = json.dumps({**EVENT, "data": data})
+    found = clarion("preview", folder, "outage", "--event", "-", stdin=wrong)
+    expected = "stdin: data.customers_affected: must be integer (com.northwind.outage)"
+    assert (found.exit_code, str(found.exception)) == (1, expected)
+
+
+def test_preview_says_whose_wording_stands_in(folder: Path) -> None:
+    found = clarion("preview", folder, "order", "--channel", "sms", "--locale", "fr")
+    says = "order, fr (no wording of its own: that of en), sms (com.northwind.order)"
+    assert found.stdout.splitlines()[0] == says
 
 
 @pytest.mark.parametrize(

@@ -271,3 +271,8 @@ def test_members_are_judged_when_they_are_taken_and_named_by_the_time_of_the_eve
     assert (decision.time, decision.first_seen) == (NOON + HOUR, NOON)
     other = Customer("northwind", "ben", Profile("ben", profile().addresses))
     assert one(decide(MemberInput(shared), policy(), other, NOON + HOUR)).decision_id != decision.decision_id
+
+
+def test_a_closing_event_is_for_nobody_who_knows_nothing_and_would_not_be_selected() -> None:
+    assert World(policy()).many(**selected(by=NOBODY), lifecycle=RESOLVED).decisions == ()
+    assert World(policy(), customer(profile=None)).many(**EVERYONE, lifecycle=RESOLVED).decisions == ()

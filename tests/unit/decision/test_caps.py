@@ -16,7 +16,22 @@ from services.router.decision.model import (
     Per,
     Rule,
 )
-from tests.builders import World, cap, category, channels, ended, event_type, every, first, one, policy, rule, verdicts
+from tests.builders import (
+    NOON,
+    World,
+    cap,
+    category,
+    channels,
+    ended,
+    event_type,
+    every,
+    first,
+    one,
+    policy,
+    quiet,
+    rule,
+    verdicts,
+)
 
 SENT, REACHED = ("SEND", "ALLOWED"), ("SUPPRESSED", "CAP_REACHED")
 POINT: dict[str, Any] = {"lifecycle": Lifecycle.POINT}
@@ -294,3 +309,58 @@ def test_max_hold_counts_from_the_first_hold_however_often_it_is_held_again() ->
     terminal = [d for d in world.decisions if d.terminal]
     assert [ended(d) for d in terminal] == [SENT, SENT, SENT, REACHED, REACHED]
     assert terminal[-1].time == terminal[2].time
+
+
+def test_where_one_cap_will_never_admit_nothing_is_deferred() -> None:
+    never = cap(name="never", limit=1, reserve=((MessageClass.CRITICAL, 1),), over=Over.DEFER)
+    full = cap(name="full", limit=1, window=HOUR, over=Over.DEFER)
+    for caps in ((never, full), (full, never)):
+        world = World(policy(caps=(full,)))
+        point(world)
+        world.policy = policy(caps=caps)
+        assert ended(point(world)) == REACHED
+
+
+@pytest.mark.parametrize(
+    "filtered",
+    [{"where_rule": "outage"}, {"where_category": "outage"}, {"where_class": MessageClass.INFORMATIONAL}],
+)
+def test_a_cap_with_a_filter_limits_what_is_in_it(filtered: dict[str, Any]) -> None:
+    world = World(policy(caps=(cap(**filtered),)))
+    assert [ended(point(world)) for _ in range(2)] == [SENT, REACHED]
+
+
+def test_a_cap_that_names_a_channel_counts_that_channel_only_whatever_its_scope() -> None:
+    world = World(policy(rule(plan=first("email")), caps=(cap(where_channel="sms", limit=9),)))
+    point(world)
+    world.policy = policy(rule(plan=first("sms")), caps=(cap(where_channel="sms", limit=9),))
+    assert [(f.channel, f.used) for f in point(world).caps] == [("sms", 0)]
+
+
+def test_the_trace_shows_the_newest_of_many_counted_messages() -> None:
+    world = World(policy(caps=(cap(limit=99),)))
+    for _ in range(30):
+        point(world.later(MINUTE))
+    world.policy = policy(caps=(cap(limit=5),))
+    (finding,) = point(world).caps
+    assert (finding.used, len(finding.used_times), finding.used_times[-1]) == (30, 20, world.now)
+
+
+@pytest.mark.parametrize(
+    "filtered", [{"where_rule": "other"}, {"where_category": "other"}, {"where_class": MessageClass.MARKETING}]
+)
+def test_a_cap_with_a_filter_is_no_concern_of_others(filtered: dict[str, Any]) -> None:
+    world = World(policy(caps=(cap(**filtered),)))
+    assert [ended(point(world)) for _ in range(2)] == [SENT, SENT]
+    assert world.decisions[-1].caps == ()
+
+
+def test_the_longest_hold_of_a_cap_begins_when_the_cap_holds() -> None:
+    given = cap(limit=1, window=HOUR, over=Over.DEFER, max_hold=HOUR)
+    night = quiet(start="11:00", end="14:00")
+    world = World(policy(rule(plan=first("sms")), caps=(given,), defaults={"quiet_hours": night}))
+    for _ in range(2):
+        assert ended(point(world)) == ("HOLD", "QUIET_HOURS")
+    sent, waits = world.later(2 * HOUR).due().decisions
+    assert (ended(sent), ended(waits), waits.due) == (SENT, ("HOLD", "CAP"), NOON + 3 * HOUR)
+    assert ended(one(world.later(HOUR).due())) == SENT

@@ -205,7 +205,7 @@ def test_a_closing_event_ends_what_a_pause_holds_though_it_is_paused_itself() ->
         ("TRANSIENT", "TRANSIENT"),
         PAUSED,
     ]
-    assert ended(one(given.lift("wait"))) == ("SUPPRESSED", "NEVER_INFORMED")
+    assert ended(one(given.lift("wait"))) == ("TRANSIENT", "TRANSIENT")
 
 
 def test_a_stopped_channel_gives_way_to_the_next() -> None:

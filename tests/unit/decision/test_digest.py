@@ -702,3 +702,88 @@ def test_an_event_of_a_digest_is_its_item() -> None:
     flush(given)
     (item,) = given.digests[0].items
     assert (item.event, item.expires) == (published, NOON + 71 * HOUR)
+
+
+def test_what_does_not_fit_into_a_digest_goes_into_one_a_moment_later() -> None:
+    given = World(policy(rule(name="a", plan=first("email"), expires_after=71 * HOUR)))
+    given.change(preferences=(TOGETHER,))
+    for number in range(101):
+        point(given, subject=f"S{number}")
+    released = flush(given)
+    assert sorted((ended(d), d.due) for d in released) == [(HELD, MORNING + 1), *[(SENT, 0)] * 100]
+    assert [h.digests for h in given.customer.holds] == [("email",)]
+    assert [ended(d) for d in flush(given)] == [SENT]
+    assert [(d.time - MORNING, len(d.items)) for d in given.digests] == [(0, 100), (1, 1)]
+    assert len({d.send_id for d in given.digests}) == 2
+
+
+def test_large_events_have_a_digest_of_their_own() -> None:
+    given = world()
+    for size in (150_000, 70_000, 70_000):
+        point(given, data={"area": "x" * size}, time=NOON - size)
+    for _ in range(3):
+        flush(given)
+    assert [len(d.items) for d in given.digests] == [1, 1, 1]
+
+
+def test_what_does_not_fit_and_has_no_rule_any_more_has_its_last_record() -> None:
+    given = world()
+    for number in range(101):
+        point(given, subject=f"S{number}")
+    given.policy = policy(rule(name="renamed"))
+    assert [ended(d) for d in flush(given)] == [("NO_RULE", "NO_RULE")] * 101
+
+
+def test_a_channel_that_is_quiet_until_the_flush_is_no_part_of_it() -> None:
+    given = world(
+        rule(plan=every("sms", "email")),
+        defaults={"quiet_hours": quiet(channels=("email",), end="08:00")},
+        now=NOON + 11 * HOUR,
+    )
+    given.change(preferences=(wish(Value.DIGEST, "", "sms"),))
+    assert verdicts(point(given)) == {"sms": "DIGEST", "email": "QUIET_HOURS"}
+    assert (given.customer.holds[0].due, given.customer.holds[0].digests) == (MORNING, ("sms",))
+
+
+def test_once_is_free_again_for_the_item_none_of_whose_channels_was_sent() -> None:
+    by_subject: dict[str, Any] = {"once": key(lambda s: s.event.subject), "once_window": 7 * DAY}
+    both = rule(name="both", plan=every("sms", "email"), go_on=True, **by_subject)
+    mail = rule(name="mail", plan=first("email"), **by_subject)
+    for number in range(8):  # either may be the first of the digest
+        given = World(policy(both, mail), customer(profile=profile(preferences=(TOGETHER,))))
+        given.event(lifecycle=POINT, id=f"x{number}")
+        flush(given)
+        given.feedback_of_digest(next(d for d in given.digests if d.channel == "email"), Feedback.REJECTED)
+        given.change()
+        again = {d.rule_name: ended(d) for d in given.event(lifecycle=POINT).decisions}
+        assert again == {"both": ("SUPPRESSED", "ONCE"), "mail": SENT}
+
+
+def test_without_the_template_what_waited_for_a_digest_goes_by_itself() -> None:
+    world = World(policy(rule(plan=first("sms"))), customer(profile=profile(preferences=(wish(Value.DIGEST),))))
+    world.event(lifecycle=Lifecycle.POINT)
+    world.policy = replace(world.policy, digests=False)
+    world.run()
+    last = world.decisions[-1]
+    assert (ended(last), last.digest, world.digests) == (("SEND", "ALLOWED"), b"", [])
+    assert [s.digest for s in last.sends] == [False]
+
+
+def test_of_one_key_one_message_goes_into_a_digest() -> None:
+    same = rule(plan=first("sms"), once=key(lambda _: "k"), once_window=DAY)
+    world = World(policy(same), customer(profile=profile(preferences=(wish(Value.DIGEST),))))
+    for _ in range(2):
+        world.event(lifecycle=Lifecycle.POINT)
+    world.run()
+    assert [ended(d) for d in world.decisions[-2:]] == [("SEND", "ALLOWED"), ("SUPPRESSED", "ONCE")]
+    assert [len(d.items) for d in world.digests] == [1]
+
+
+def test_what_does_not_fit_waits_for_sends_of_its_own_with_one_record_more() -> None:
+    world = World(policy(rule(plan=first("sms"))), customer(profile=profile(preferences=(wish(Value.DIGEST),))))
+    for _ in range(250):
+        world.event(lifecycle=Lifecycle.POINT)
+    world.run()
+    assert sorted(len(d.items) for d in world.digests) == [50, 100, 100]
+    assert len({d.send_id for d in world.digests}) == 3
+    assert len(world.decisions) == 250 + 150 + 250

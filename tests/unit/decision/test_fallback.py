@@ -205,6 +205,42 @@ def test_steps_are_kept_until_their_decision_expires() -> None:
     assert len(world.customer.opens) == 1
 
 
+@pytest.mark.parametrize("heard", [Feedback.OPENED, Feedback.CLICKED, Feedback.REPLIED])
+def test_a_message_that_was_heard_opens_no_step_any_more(heard: Feedback) -> None:
+    world = World(policy())
+    sent = one(world.event())
+    world.feedback(sent, heard)
+    assert world.feedback(sent, Feedback.REJECTED).decisions == ()
+
+
+def test_hard_means_something_for_bounces_only() -> None:
+    world = World(policy())
+    before = world.event().customer
+    assert world.feedback(world.decisions[0], Feedback.UNKNOWN, hard=True).customer is before
+
+
+def test_a_closing_event_at_the_same_instant_closes_the_steps_of_others_not_its_own() -> None:
+    world = World(policy())
+    world.event()
+    world.event(lifecycle=Lifecycle.RESOLVED)
+    assert [o.over for o in world.customer.opens] == [True, False]
+
+
+def test_a_point_is_not_overtaken_by_the_life_of_its_subject() -> None:
+    world = World(policy())
+    sent = one(world.event(lifecycle=Lifecycle.POINT))
+    world.event(lifecycle=Lifecycle.OPENED)
+    assert ended(reject(world, sent)) == SENT
+
+
+def test_a_message_from_longer_ago_than_is_remembered_was_overtaken() -> None:
+    world = World(policy())
+    sent = one(world.event())
+    for _ in range(20):
+        world.event(lifecycle=Lifecycle.UPDATED)
+    assert ended(reject(world, sent)) == ("SUPERSEDED", "SUPERSEDED")
+
+
 def test_a_next_step_that_waits_is_superseded_by_a_newer_message_that_was_held_before_it() -> None:
     night = quiet(channels=("sms",), start="12:30", end="13:00")
     world = World(policy(rule(plan=first("email", "sms", fixed=True)), defaults={"quiet_hours": night}))

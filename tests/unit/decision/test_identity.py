@@ -1,4 +1,5 @@
-from services.router.decision.model import DAY, HOUR, Identity, Lifecycle
+from services.router.decision import ids
+from services.router.decision.model import DAY, HOUR, Decision, Identity, Lifecycle, Outcome, Reason
 from tests.builders import NOON, World, customer, ended, event, event_type, one, policy
 
 
@@ -86,3 +87,38 @@ def test_a_refused_event_leaves_the_customer_as_he_was() -> None:
     ana = customer()
     for given in (event(type="unheard-of"), event(expiry=NOON)):
         assert World(policy(), ana).event(given).customer is ana
+
+
+def test_the_record_of_an_event_as_a_whole_is_its_only_one() -> None:
+    given = event(type="unheard-of")
+    assert one(World(policy()).event(given)) == Decision(
+        ids.record_id(given, NOON, (0, 1)),
+        revision=0,
+        step=0,
+        terminal=True,
+        outcome=Outcome.ERROR,
+        reason=Reason.UNKNOWN_TYPE,
+        time=NOON,
+        customer="",
+        event=given,
+        first_seen=NOON,
+        detail="the policy has no event type unheard-of",
+        policy_hash="policy-1",
+    )
+
+
+def test_a_duplicate_is_recorded_with_when_the_event_was_first_seen() -> None:
+    world = World(policy())
+    world.event(event())
+    world.later(HOUR)
+    for given in (event(), event(content_hash=b"other")):
+        again = one(world.event(given))
+        assert (again.first_seen, again.time) == (NOON, NOON + HOUR)
+        assert again.decision_id == ids.record_id(given, NOON, (0, world.events))
+
+
+def test_what_is_wrong_with_an_event_whose_identity_was_forgotten_is_seen_now() -> None:
+    world = World(policy())
+    world.event(event())
+    world.later(DAY).policy = policy(types=(event_type("other"),))
+    assert one(world.event(event())).first_seen == NOON + DAY

@@ -3,8 +3,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from services.router.decision.decide import decide
 from services.router.decision.model import (
+    DAY,
     HOUR,
+    MINUTE,
+    Address,
+    DueInput,
     Feedback,
     Lifecycle,
     Plan,
@@ -340,3 +345,110 @@ def test_holds_end_in_the_same_order_however_they_were_kept() -> None:
             world.customer = replace(world.customer, holds=world.customer.holds[::-1])
         ends.append([d.rule_name for d in world.event(lifecycle=RESOLVED).decisions])
     assert ends[0] == ends[1]
+
+
+def test_an_event_that_has_the_id_of_a_forgotten_one_is_another() -> None:
+    world = World(policy(defaults=QUIET))
+    world.event(lifecycle=OPENED, id="x")
+    world.now = NIGHT + 24 * HOUR
+    assert ended(one(world.event(lifecycle=RESOLVED, id="x"))) == ("HOLD", "QUIET_HOURS")
+    world.run()
+    assert ended(world.decisions[-1]) == CLOSURE
+
+
+def test_each_channel_has_its_own_last_message() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    by_sms = one(world.event())
+    world.policy = policy(rule(plan=first("email")))
+    world.event(lifecycle=UPDATED)
+    world.policy = policy(rule(plan=first("sms")))
+    assert one(world.event(lifecycle=UPDATED)).sends[0].after == by_sms.sends[0].send_id
+
+
+def test_news_goes_back_to_the_event_before_when_all_messages_of_one_fail() -> None:
+    two = (rule(name="a", go_on=True, plan=first("sms")), rule(name="b", plan=first("email")))
+    world = World(policy(*two))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    for sent in world.event(lifecycle=UPDATED, data={"at": 2}).decisions:
+        world.feedback(sent, Feedback.EXPIRED)
+    assert subject(world).previous == {"at": 1}
+
+
+def test_of_a_failed_message_those_before_it_stay() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    sent = [one(world.event(lifecycle=UPDATED, data={"at": n})) for n in (1, 2, 3)]
+    world.feedback(sent[2], Feedback.EXPIRED)
+    assert [t.send_id for t in subject(world).told] == [d.sends[0].send_id for d in sent[:2]]
+    assert subject(world).previous == {"at": 2}
+
+
+def test_news_goes_back_behind_a_closing_message_that_failed() -> None:
+    world = World(policy(rule(plan=first("sms"))))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    world.feedback(one(world.event(lifecycle=RESOLVED, data={"at": 2})), Feedback.REJECTED)
+    assert subject(world).previous == {"at": 1}
+
+
+def test_only_the_holds_that_are_named_are_decided_again() -> None:
+    world = World(policy(defaults=QUIET), now=NIGHT)
+    held = [one(world.event(subject=s)) for s in ("A", "B")]
+    assert not any(h.announced for h in world.customer.holds)
+    world.later(9 * HOUR)
+    due = DueInput(frozenset({held[1].decision_id}))
+    assert [d.decision_id for d in decide(due, world.policy, world.customer, world.now).decisions] == [
+        held[1].decision_id
+    ]
+
+
+def test_a_message_that_is_sent_replaces_what_waits() -> None:
+    world = World(quiet_policy(), now=NIGHT)
+    world.event(lifecycle=OPENED)
+    world.policy = policy()
+    assert [ended(d) for d in world.event(lifecycle=UPDATED).decisions] == [("SUPERSEDED", "SUPERSEDED"), SENT]
+
+
+def test_a_decision_expires_by_its_event_or_its_rule_whichever_is_first() -> None:
+    world = World(policy(rule(expires_after=2 * HOUR)))
+    wanted = {None: 2 * HOUR, HOUR: HOUR, 3 * HOUR: 2 * HOUR}
+    for expiry, lasts in wanted.items():
+        given = None if expiry is None else NOON + expiry
+        assert one(world.event(lifecycle=OPENED, expiry=given)).expires == NOON + lasts
+
+
+def closing_that_waits(**event: Any) -> World:
+    """Tell of a beginning at noon, hold the end at 13:00, then take another event of the subject."""
+    night = quiet(start="13:00", end="14:00")
+    ends = rule(name="ends", plan=first("push"), when=condition(lambda s: s.event.lifecycle is Lifecycle.CANCELLED))
+    all_else = rule(material=condition(lambda s: s.previous != s.event.data))
+    world = World(policy(ends, all_else, defaults={"quiet_hours": night}), customer(profile=profile(channels=("sms",))))
+    world.customer = replace(
+        world.customer, profile=replace(profile(), addresses=(Address("sms", "1"), Address("email", "2")))
+    )
+    assert ended(one(world.event(lifecycle=Lifecycle.OPENED))) == ("SEND", "ALLOWED")
+    assert ended(one(world.later(HOUR).event(lifecycle=Lifecycle.RESOLVED))) == ("HOLD", "QUIET_HOURS")
+    world.later(MINUTE).event(**event)
+    world.run()
+    return world
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"lifecycle": Lifecycle.UPDATED},  # NOT_MATERIAL
+        {"lifecycle": Lifecycle.RESOLVED, "time": NOON - 30 * DAY},  # EXPIRED
+        {"lifecycle": Lifecycle.CANCELLED},  # NO_ADDRESS
+    ],
+)
+def test_who_was_told_is_told_of_the_end_though_something_else_comes_that_is_not_sent(event: dict[str, object]) -> None:
+    assert ended(closing_that_waits(**event).decisions[-1]) == ("SEND", "CLOSURE")
+
+
+def test_a_closing_message_that_waits_ends_when_another_one_waits() -> None:
+    reasons = [ended(d) for d in closing_that_waits(lifecycle=Lifecycle.RESOLVED).decisions]
+    assert reasons == [
+        ("SEND", "ALLOWED"),
+        ("HOLD", "QUIET_HOURS"),
+        ("SUPERSEDED", "SUPERSEDED"),
+        ("HOLD", "QUIET_HOURS"),
+        ("SEND", "CLOSURE"),
+    ]

@@ -107,6 +107,7 @@ def test_the_day_is_the_local_one() -> None:
         ("", BERLIN, BERLIN),
         ("No/Where", BERLIN, BERLIN),
         ("../etc/passwd", BERLIN, BERLIN),
+        ("Europe", BERLIN, BERLIN),
         ("No/Where", "No/How", "UTC"),
         ("", "", "UTC"),
     ],

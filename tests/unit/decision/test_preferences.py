@@ -1,8 +1,22 @@
+import itertools
 from typing import Any
 
 import pytest
 
-from services.router.decision.model import Address, Decision, Lock, MessageClass, Policy, Preference, Suppression, Value
+from services.router.decision.model import (
+    Address,
+    Decision,
+    Lock,
+    MessageClass,
+    Plan,
+    Policy,
+    Preference,
+    Reason,
+    Suppression,
+    Value,
+    Verdict,
+)
+from services.router.decision.preferences import furthest
 from tests.builders import (
     NOON,
     World,
@@ -165,3 +179,27 @@ def test_the_reason_is_that_of_the_channel_that_came_furthest() -> None:
 
 def test_a_plan_without_any_channel_of_the_customer_has_no_address() -> None:
     assert ended(decide(policy(rule(plan=first())))) == ("SUPPRESSED", "NO_ADDRESS")
+
+
+FURTHER = ["STOPPED", "NO_ADDRESS", "ADDRESS_SUPPRESSED", "LOCKED", "SNOOZED", "PREFERENCE_OFF", "NO_CONSENT"]
+FURTHER += ["QUIET_HOURS", "CAP_REACHED", "CHANNEL_FAILED"]
+
+
+@pytest.mark.parametrize(("nearer", "further"), [*itertools.combinations(FURTHER, 2)])
+def test_a_reason_stands_where_its_check_does(nearer: str, further: str) -> None:
+    one_way = [Verdict("sms", Reason[nearer]), Verdict("email", Reason[further])]
+    assert furthest(one_way) is Reason[further]
+    assert furthest(one_way[::-1]) is Reason[further]
+
+
+def test_without_a_channel_it_does_not_matter_that_it_is_too_late() -> None:
+    given = policy(rule(plan=first("sms"), expires_after=1))
+    late = World(given, customer(profile=profile(addresses=())))
+    assert ended(one(late.event(time=NOON - 1))) == ("SUPPRESSED", "NO_ADDRESS")
+
+
+def test_a_fixed_plan_of_all_channels_has_the_customers_order_where_one_is_required() -> None:
+    given = policy(rule(plan=Plan(("sms", "email"), all=True, fixed=True)), categories=REQUIRED)
+    assert channels(decide(given, channels=("email", "sms"))) == ("email",)
+    given = policy(rule(plan=Plan(("sms", "email"), fixed=True)), categories=REQUIRED)
+    assert channels(decide(given, channels=("email", "sms"))) == ("sms",)

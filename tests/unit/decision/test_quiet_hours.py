@@ -1,7 +1,9 @@
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from services.router.decision import quiet_hours
@@ -13,6 +15,7 @@ from services.router.decision.model import (
     MessageClass,
     Over,
     QuietTimes,
+    Value,
 )
 from tests.builders import (
     NOON,
@@ -32,6 +35,7 @@ from tests.builders import (
     rule,
     verdicts,
     window,
+    wish,
 )
 
 SENT, HELD = ("SEND", "ALLOWED"), ("HOLD", "QUIET_HOURS")
@@ -295,3 +299,34 @@ def test_a_timer_for_what_is_not_held_or_not_yet_due_does_nothing() -> None:
     world = World(world.policy, before, NOON)
     assert world.due().customer is before
     assert world.due().decisions == ()
+
+
+def test_what_was_found_before_midnight_does_not_hide_what_begins_after_it() -> None:
+    times = night("00:30", "06:00")
+    assert quiet_hours.end(times, "UTC", at("2026-03-04T23:00:00+00:00")) == 0
+    assert quiet_hours.end(times, "UTC", at("2026-03-05T01:00:00+00:00")) == at("2026-03-05T06:00:00+00:00")
+
+
+def test_the_spread_is_a_hash_of_customer_and_end() -> None:
+    end = at("2026-03-05T07:00:00+00:00")
+    hashed = blake2b(msgpack.encode(("ana", end)), digest_size=8).digest()
+    assert quiet_hours.spread("ana", end, 10 * MINUTE) == int.from_bytes(hashed, "big") % (10 * MINUTE)
+    assert quiet_hours.spread("ana", end + 24 * HOUR, 10 * MINUTE) != quiet_hours.spread("ana", end, 10 * MINUTE)
+    assert quiet_hours.spread("ana", end, 0) == 0
+
+
+def test_one_value_of_times_is_another_night_in_each_zone() -> None:
+    times, now = night(), at("2026-03-04T23:00:00+00:00")
+    assert quiet_hours.end(times, "UTC", now) == at("2026-03-05T07:00:00+00:00")
+    assert quiet_hours.end(times, "America/New_York", now) == 0
+
+
+def test_a_quiet_channel_that_gave_way_is_waited_for_if_it_is_free_before_the_one_that_holds() -> None:
+    night = quiet(Over.REROUTE, channels=("sms",), start="11:00", end="14:00")
+    world = World(
+        policy(rule(plan=first("sms", "email", fixed=True), expires_after=4 * HOUR), defaults={"quiet_hours": night}),
+        customer(profile=profile(preferences=(wish(Value.DIGEST, channel="email"),))),
+    )
+    held = one(world.event())
+    assert (ended(held), held.due) == (("HOLD", "QUIET_HOURS"), NOON + 2 * HOUR)
+    assert channels(one(world.later(2 * HOUR).due())) == ("sms",)

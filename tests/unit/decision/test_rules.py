@@ -82,3 +82,14 @@ def test_a_message_carries_locale_and_zone() -> None:
     decision = one(World(policy(), customer(profile=profile(timezone="Europe/Berlin"))).event())
     assert (decision.locale, decision.timezone) == ("de", "Europe/Berlin")
     assert decision.local_time == "2026-03-04T13:00:00+01:00"
+
+
+def test_the_trace_keeps_how_the_rule_was_found_when_who_fails() -> None:
+    never = condition(lambda _: False, "x", "")
+    decision = one(World(policy(rule(name="a", when=never), rule(name="b", who=never))).event())
+    assert [(t.rule, t.why) for t in decision.rules_tried] == [("a", "x"), ("b", ""), ("b", "who: x")]
+
+
+def test_a_message_to_who_gave_no_locale_carries_the_tenants() -> None:
+    given = policy(defaults={"locale": "fr"})
+    assert one(World(given, customer(profile=profile(locale=""))).event()).locale == "fr"

@@ -22,8 +22,7 @@ from services.ingest.check import Taken, check_event
 from services.ingest.check_customer import check_customer
 from services.policy.bundle import read_folder
 from services.policy.compile import compile_policy
-from services.router.decision.model import Outcome
-from services.router.metrics import REASONS_OF
+from services.router.decision.model import REASONS_OF, Outcome
 from services.sandbox.faults import FaultList
 
 ROOT = Path(__file__).parents[3]
@@ -155,6 +154,12 @@ def test_customers_in_examples_are_taken_by_the_door() -> None:
 def test_faults_in_examples_are_faults() -> None:
     (example,) = [block for block in fences(ROOT / "docs/operations.md", "json") if "kind" in block]
     msgspec.json.decode(example.strip(), type=FaultList)
+
+
+def test_the_table_of_outcomes_has_the_reasons_of_each() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| (`.+) \|$", text("docs/policy.md"), re.MULTILINE)
+    shown = {outcome: re.findall(r"`([A-Z_]+)`", reasons) for outcome, reasons in rows}
+    assert shown == {outcome.name: [reason.name for reason in reasons] for outcome, reasons in REASONS_OF.items()}
 
 
 def test_every_attribute_and_every_reason_is_explained() -> None:

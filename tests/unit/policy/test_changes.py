@@ -1,4 +1,5 @@
-from services.policy.changes import changed
+from services.policy.changes import changed, erased
+from services.policy.profiles import ERASED, to_profile, violations
 
 OFF = {"category": "order", "value": "off"}
 DAILY = {"channel": "email", "value": "instant"}
@@ -27,3 +28,19 @@ def test_a_wish_that_changed_has_the_date_of_the_change() -> None:
 def test_taking_all_wishes_back_leaves_none() -> None:
     before = changed({}, {"preferences": [OFF], "suppressed": [{"channel": "sms", "why": "STOP"}]}, 5, "grpc")
     assert changed(before, {"preferences": None}, 9, "grpc").keys() == {"suppressed"}
+
+
+def test_an_erased_address_is_never_used_again_whatever_is_put() -> None:
+    before = {"addresses": {"email": "ana@example.org", "sms": "+4915112345678"}, "locale": "de"}
+    left = erased("ana", before)
+    assert "ana@example.org" not in str(left)
+    assert "addresses" not in left
+    patch = {"addresses": {"email": "ana@example.org", "sms": "+4915199999999"}, "suppressed": []}
+    again = to_profile("ana", changed(left, patch, 8, "crm"))
+    assert {(s.channel, s.why) for s in again.suppressed} == {("email", "ERASED")}
+    twice = erased("ana", changed(left, patch, 8, "crm"))
+    assert set(left[ERASED]) < set(twice[ERASED])
+
+
+def test_no_change_reaches_the_marks_of_erased_addresses() -> None:
+    assert violations(b'{"erased_addresses": []}') == (("erased_addresses", "is not a key of a profile"),)

@@ -159,6 +159,9 @@ def test_rules_run_in_the_order_of_file_names() -> None:
     assert [rule.name for rule in compile_policy(bundle).rules] == ["early", "order-news", "news", "nothing-else"]
 
 
+RULES = policies.FILES["rules/10.yaml"]
+
+
 def warnings(bundle: Bundle) -> list[str]:
     report = check(bundle)
     assert report.mistakes == ()
@@ -185,6 +188,37 @@ def test_a_rule_behind_one_that_takes_everything_is_warned_of() -> None:
     )
 
 
+def test_a_rule_that_asks_for_the_same_as_one_before_it_is_warned_of() -> None:
+    news = RULES[RULES.index("  - name: news") : RULES.index("  - name: nothing")]
+    when = "    when: data.count > 3\n    category: news"
+    late = news.replace("name: news", "name: late").replace("    category: news", when.replace("> 3", ">  3"))
+    news = news.replace("    category: news", when)
+    rules = RULES[: RULES.index("  - name: news")] + news + late + RULES[RULES.index("  - name: nothing") :]
+    assert warnings(policies.with_file("rules/10.yaml", rules)) == [
+        (
+            "rules/10.yaml:22:11: rules[2].when: rule late can never match: rule news (line 13 of 10.yaml) has the same"
+            " 'on' and 'when'"
+        )
+    ]
+    others = [
+        rules.replace("data.count > 3", "data.count > 4", 1),
+        rules.replace("    when: data.count > 3", "    continue: true\n    when: data.count > 3", 1),
+    ]
+    assert [warnings(policies.with_file("rules/10.yaml", each)) for each in others] == [[], []]
+
+
+def test_a_rule_that_asks_for_a_lifecycle_its_type_has_not_is_warned_of() -> None:
+    never = policies.changed("events/order.yaml", "lifecycle: true\n", "")
+    assert warnings(never) == [
+        (
+            "rules/10.yaml:5:11: rules[0].when: rule order-news can never match: acme.order has no `lifecycle: true`,"
+            " so all is 'point'"
+        )
+    ]
+    rules = RULES.replace('event.lifecycle != "point"', 'event.lifecycle in ["point", "opened"]').encode()
+    assert warnings(Bundle({**never.files, "rules/10.yaml": rules})) == []
+
+
 def test_a_beginning_without_an_end_is_warned_of() -> None:
     rules = policies.FILES["rules/10.yaml"].replace('event.lifecycle != "point"', 'event.lifecycle == "opened"')
     assert warnings(policies.with_file("rules/10.yaml", rules)) == []
@@ -194,9 +228,6 @@ def test_a_beginning_without_an_end_is_warned_of() -> None:
     assert warnings(policies.with_file("rules/10.yaml", open_only)) == [
         "rules/10.yaml:2:5: rules[0]: rule order-news tells that acme.order began, but no rule tells that it is over"
     ]
-
-
-RULES = policies.FILES["rules/10.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,48 @@ def test_what_is_not_strict_yaml_is_a_mistake(text: str | bytes, expected: str) 
     assert found[0].startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "headline: {{ data.parcel }} is late\n",
+            "1:12: a key must be text: put the whole text in quotes, one with {{ ... }} needs them",
+        ),
+        ("on: *\n", "1:6: this is not YAML: a text that begins with '*' or '&' needs quotes, such as \"*\""),
+        ("on: *all\n", "1:5: there is no '&all' before this: a text that begins with '*' needs quotes"),
+        (
+            "rules:\n  - name: a\n   on: b\n",
+            "3:4: this is not YAML: the indentation fits no line above: keys of one mapping begin in the same column",
+        ),
+        (
+            "rules:\n  name: a\n  - b\n",
+            "3:3: this is not YAML: this '-' does not fit the lines above: mend the indentation; a list has no keys",
+        ),
+        ("- a\nb: 1\n", "2:1: this is not YAML: a key where a list goes on: a '-' is missing, or mend the indentation"),
+        ("a: now: b\n", "1:7: this is not YAML: a second ':' here: quote a text that has one, or mend the indentation"),
+        ("a: 'it's'\n", "1:8: this is not YAML: more text after a quoted text: put the whole in quotes"),
+        ("a:\n\tb: 1\n", "2:1: this is not YAML: a tab can't indent: use blanks"),
+        ("a: @b\n", "1:4: this is not YAML: a text with '@' here needs quotes around the whole"),
+        ('a: 1\nb: "c\nd: 2\n', "2:4: this is not YAML: this quote is never closed"),
+        (
+            "a: 1\nb\nc: 2\n",
+            "2:1: this is not YAML: a key needs a ':' behind it; a text of several lines needs quotes or '|'",
+        ),
+        ("a: [1\nb: 2\n", "2:2: this is not YAML: a ',' or the closing ']' is missing before this"),
+        (
+            "a: > 5\n",
+            "1:6: this is not YAML: a text that begins with '|' or '>' stands in the lines below, or needs quotes",
+        ),
+        (
+            "a: - b\n",
+            "1:4: this is not YAML: a list begins on the line below its key; a text that begins with '-' needs quotes",
+        ),
+    ],
+)
+def test_what_is_not_yaml_is_said_in_plain_words(text: str, expected: str) -> None:
+    assert said(text) == [f"f.yaml:{expected}"]
+
+
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )

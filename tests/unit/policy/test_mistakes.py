@@ -176,6 +176,22 @@ TABLE = [
     ),
     (
         "events/order.yaml",
+        "required: [order, count]",
+        "required: [order, cuont]",
+        [
+            "events/order.yaml:7:21: data.required[1]: 'cuont' is not in 'properties' (did you mean 'count'?)",
+        ],
+    ),
+    (
+        "events/order.yaml",
+        "required: [name]",
+        "required: [nme]",
+        [
+            "events/order.yaml:13:59: data.properties.items.items.required[0]: 'nme' is not in 'properties' (did you mean 'name'?)",
+        ],
+    ),
+    (
+        "events/order.yaml",
         "note:",
         "no-te:",
         ["events/order.yaml:12:12: data.properties.no-te: the field name 'no-te' can't be used in expressions"],
@@ -272,6 +288,36 @@ TABLE = [
     ),
     (
         "rules/10.yaml",
+        "{first: [ email ]}",
+        "[push, email]",
+        ["rules/10.yaml:17:15: rules[1].channels: must be written {first: [push, email]}, not as a list"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 4h\n    rollout: 20",
+        ["rules/10.yaml:13:14: rules[0].rollout: must be written {percent: 20}, not as a number"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        "expires_after: 24",
+        ["rules/10.yaml:12:20: rules[0].expires_after: must be a duration such as 24h, not a number"],
+    ),
+    (
+        "caps.yaml",
+        "24h, over: drop",
+        "24, over: drop",
+        ["caps.yaml:2:81: caps[0].window: must be a duration such as 24h, not a number"],
+    ),
+    (
+        "templates/order/en.yaml",
+        'action: {label: "See it", url: "https://acme.example/{{ data.order }}"}',
+        'action: "https://acme.example/"',
+        ['templates/order/en.yaml:4:9: action: must be written {label: "...", url: "https://..."}, not as text'],
+    ),
+    (
+        "rules/10.yaml",
         "name: news",
         "name: order-news",
         ["rules/10.yaml:13:11: rules[1].name: the rule name 'order-news' is used twice"],
@@ -325,6 +371,39 @@ TABLE = [
         "data.count >= 1",
         "data.count",
         ["rules/10.yaml:5:38: rules[0].when: '&&' can't take (bool, int)"],
+    ),
+    (
+        "rules/10.yaml",
+        "data.count >= 1",
+        'data.note = "a = b" and not data.count => 1 OR data.count <> 2',
+        [
+            "rules/10.yaml:5:51: rules[0].when: use == to compare",
+            "rules/10.yaml:5:61: rules[0].when: use && for 'and'",
+            "rules/10.yaml:5:65: rules[0].when: use ! for 'not'",
+            "rules/10.yaml:5:80: rules[0].when: use >= for 'at least'",
+            "rules/10.yaml:5:85: rules[0].when: use || for 'or'",
+            "rules/10.yaml:5:99: rules[0].when: use != for 'is not'",
+        ],
+    ),
+    (
+        "rules/10.yaml",
+        "data.count >= 1",
+        "data.note == late",
+        [
+            "rules/10.yaml:5:54: rules[0].when: unknown name 'late': a text needs quotes of its own, '\"late\"'",
+        ],
+    ),
+    (
+        "rules/10.yaml",
+        "data.count >= 1",
+        "data.note == None",
+        ["rules/10.yaml:5:54: rules[0].when: unknown name 'None' (did you mean 'null'?)"],
+    ),
+    (
+        "rules/10.yaml",
+        "expires_after: 4h",
+        'expires_after: 4h\n    once: "survey"\n    once_window: 1d',
+        ["rules/10.yaml:13:12: rules[0].once: unknown name 'survey': a text needs quotes of its own, '\"survey\"'"],
     ),
     (
         "rules/10.yaml",
@@ -609,3 +688,70 @@ def test_the_report_can_not_steer_a_terminal() -> None:
 
 def test_the_report_of_a_clean_policy_counts_its_files() -> None:
     assert render(check(policies.whole()), policies.whole()) == "no mistakes, no warnings in 6 files\n"
+
+
+ENUM = policies.FILES["events/order.yaml"].replace("note: {type: string}", "note: {enum: [late, early]}")
+ENUM = ENUM.replace(
+    "name: {type: string}", "name: {type: string, enum: [cable, lamp]}, marks: {type: array, items: {enum: [new]}}"
+)
+
+
+def with_enum(path: str, old: str, new: str) -> Bundle:
+    return Bundle({**policies.changed(path, old, new).files, "events/order.yaml": ENUM.encode()})
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (
+            'data.note == "lat"',
+            "rules/10.yaml:5:54: rules[0].when: 'lat' is not one of late, early (did you mean 'late'?)",
+        ),
+        ('"soon" != data.note', "rules/10.yaml:5:41: rules[0].when: 'soon' is not one of late, early"),
+        (
+            'data.note in ["late", "erly"]',
+            "rules/10.yaml:5:63: rules[0].when: 'erly' is not one of late, early (did you mean 'early'?)",
+        ),
+        (
+            'data.items.exists(x, x.name == "lmp")',
+            "rules/10.yaml:5:72: rules[0].when: 'lmp' is not one of cable, lamp (did you mean 'lamp'?)",
+        ),
+        ('data.items.exists(x, "old" in x.marks)', "rules/10.yaml:5:62: rules[0].when: 'old' is not one of new"),
+    ],
+)
+def test_a_word_that_the_schema_does_not_list_is_a_mistake_in_a_condition(condition: str, expected: str) -> None:
+    assert said(with_enum("rules/10.yaml", "data.count >= 1", condition)) == [expected]
+
+
+def test_the_words_of_the_schema_can_be_asked_for() -> None:
+    conditions = 'data.note in ["late", "early"] && data.order == "x" && data.items.exists(note, note.name == "lamp")'
+    assert said(with_enum("rules/10.yaml", "data.count >= 1", conditions)) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        (
+            "data.note == 'lat'",
+            "templates/order/en.yaml:2:42: what: 'lat' is not one of late, early (did you mean 'late'?)",
+        ),
+        ("'soon' == data.note", "templates/order/en.yaml:2:29: what: 'soon' is not one of late, early"),
+        ("data.note in ['late', 'x']", "templates/order/en.yaml:2:51: what: 'x' is not one of late, early"),
+    ],
+)
+def test_a_word_that_the_schema_does_not_list_is_a_mistake_in_a_template(test: str, expected: str) -> None:
+    asked = f"{{% if data.note and {test} %}}a{{% endif %}} parts"
+    assert said(with_enum("templates/order/en.yaml", "{{ data.count | number }} parts", asked)) == [expected]
+
+
+def test_types_that_share_a_field_share_the_words_of_all() -> None:
+    files = {**with_enum("rules/10.yaml", "on: acme.order", "on: [acme.order, acme.other]").files}
+    files["events/other.yaml"] = ENUM.replace("type: acme.order", "type: acme.other").replace("early", "never").encode()
+    rules = files["rules/10.yaml"].decode()
+    assert (
+        said(Bundle({**files, "rules/10.yaml": rules.replace("data.count >= 1", 'data.note == "never"').encode()}))
+        == []
+    )
+    assert said(
+        Bundle({**files, "rules/10.yaml": rules.replace("data.count >= 1", 'data.note == "none"').encode()})
+    ) == ["rules/10.yaml:5:54: rules[0].when: 'none' is not one of late, early, never"]

@@ -75,6 +75,14 @@ def test_a_schema_that_can_not_be_used_is_refused(given: dict[str, Any], message
         Schema(given)
 
 
+def test_what_is_required_may_be_described_elsewhere() -> None:
+    described: list[dict[str, Any]] = [{"patternProperties": {"^b": {}}}, {"allOf": [{"properties": {"b": {}}}]}]
+    for elsewhere in described:
+        given = {"type": "object", "properties": {"a": {}}, "required": ["b"], **elsewhere}
+        assert Schema(given).check({"b": 1}) == ()
+    assert Schema({"type": "object", "required": ["b"]}).check({"b": 1}) == ()
+
+
 def test_a_reference_inside_the_schema_is_followed() -> None:
     named = Schema(
         {

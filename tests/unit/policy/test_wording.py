@@ -30,6 +30,14 @@ def warned(locale: str, /, **parts: str) -> list[str]:
     return [str(warning).removeprefix(f"templates/order/{locale}.yaml:") for warning in report.warnings]
 
 
+def test_a_value_in_single_braces_is_warned_of() -> None:
+    says = "customers will read this as it stands: a value needs two braces, {{ ... }}"
+    assert warned("en", headline="'Order { data.order }'") == [f"1:18: headline: {says}"]
+    action = "{label: 'See it', url: 'https://acme.example/{data.order}'}"
+    assert warned("en", action=action) == [f"4:54: action.url: {says}"]
+    assert warned("en", what="'A set {1, 2} of {{ data.order }} {% raw %}{x}{% endraw %}.'") == []
+
+
 LONG_EN = "We write to you " + "and to him " * 7 + "now"  # 4 + 21 + 1 words
 LONG_DE = "Wir schreiben Ihnen " + "und auch ihm " * 6 + "noch heute"  # 3 + 18 + 2 words
 SENTENCE = "a sentence of {} words: at most {} are read with ease"

@@ -14,7 +14,7 @@ from services.common.processor.ports import Position
 from services.common.processor.store import MemoryStore
 from services.router.decision.model import DAY, HOUR, Customer, Identity, Lifecycle, Outcome, Subject, Told
 from services.router.indexes import INDEX
-from services.router.state import SWEEP_EVERY, State, identity_key
+from services.router.state import SWEEP_EVERY, Room, State, identity_key
 from tests.builders import NOON, World, cap, policy, quiet
 
 
@@ -24,8 +24,8 @@ class Kept:
     def __init__(self, cached: int = 100) -> None:
         self.store = MemoryStore(INDEX)
         self.changelog: list[tuple[bytes, bytes | None]] = []
-        self.cached = cached
-        self.state = State(self.store, cached)
+        self.room = Room(cached)
+        self.state = State(self.store, self.room)
 
     def commit(self) -> list[tuple[bytes, bytes | None]]:
         """Commit and return the new records of the changelog."""
@@ -41,7 +41,7 @@ class Kept:
 
     def opened_again(self) -> State:
         """Return a state on the same store, as after a restart."""
-        return State(self.store, self.cached)
+        return State(self.store)
 
     def restored(self) -> MemoryStore:
         """Return a store that was made from the changelog alone."""
@@ -121,6 +121,22 @@ def test_a_customer_who_changed_is_not_forgotten_before_the_commit() -> None:
     found = kept.state.customer("northwind", "ana")
     assert found == customer
     assert found is not customer, "read again"
+
+
+def test_partitions_share_the_room_for_customers() -> None:
+    room = Room(4)
+    state, other = State(MemoryStore(INDEX), room), State(MemoryStore(INDEX), room)
+
+    def asked_again() -> list[bool]:
+        """Ask for four customers, the last one first, commit; tell which of them were kept from before."""
+        before = dict(state._customers)
+        found = [state.customer("northwind", f"c{number}") for number in reversed(range(4))]
+        state.committed()
+        return [customer is before.get(("northwind", customer.id)) for customer in found]
+
+    assert [asked_again(), asked_again()] == [[False] * 4, [False, False, True, True]]
+    other.close()
+    assert [asked_again(), asked_again()] == [[False, False, True, True], [True] * 4]
 
 
 def test_a_customer_with_many_records_and_identities_is_read_whole(kept: Kept) -> None:

@@ -8,7 +8,7 @@ from services.policy.testing.files import read
 from services.policy.testing.names import documents_of, names_of
 from services.policy.testing.timeline import Changes, Erases, Finds, Happens, Lifts, Steers, Timeline
 from services.router.decision.model import MINUTE, Control, ControlKind, Feedback, Lifecycle, Severity
-from tests.unit.policy.testing.policies import OUTAGE_NIGHT, policy, written
+from tests.unit.policy.testing.policies import ORDER, OUTAGE_NIGHT, policy, written
 
 
 def timeline(text: str) -> Timeline:
@@ -27,11 +27,14 @@ def mistakes(text: str) -> list[str]:
     ("was", "instead", "says"),
     [
         ("start: 2026-03-28T22:30:00+01:00", "start: soon", "1:8: start: this is not an instant such as"),
+        ("22:30:00+01:00", "22:30:00", "1:8: start: '2026-03-28T22:30:00' has no offset from UTC: write it at the end"),
+        ("at: 20m", "at: 2026-03-28T23:00:00", "17:10: timeline[1].at: '2026-03-28T23:00:00' has no offset from UTC"),
+        ('"+4915112345678"', "+4915112345678", "4:22: customers.ana.addresses.sms: must be text: put it in quotes"),
         ("start: 2026", "begin: 2026", "1:1: begin: unknown key 'begin'"),
         (
             "email: ana@example.org",
             "emial: ana@example.org",
-            "4:47: customers.ana.addresses.emial: is not one of push, sms",
+            "4:40: customers.ana.addresses.emial: is not one of push, sms, email, chat, webhook, inbox, gateway (did",
         ),
         ("+4915112345678", "0151", "4:22: customers.ana.addresses.sms: is not a phone number"),
         ("locale: de\n", "local: de\n", "5:5: customers.ana.local: is not a key of a profile (did you mean 'locale'?)"),
@@ -104,6 +107,21 @@ def mistakes(text: str) -> list[str]:
             "21:84: expect[0].reason: 'ALOWED' is not a reason (did you mean 'ALLOWED'?)",
         ),
         ("channels: [sms]}", "channels: [smss]}", "21:104: expect[0].channels[0]: 'smss' is not one of push, sms"),
+        (
+            "outcome: SEND, reason: ALLOWED",
+            "outcome: SEND, reason: NO_ADDRESS",
+            "21:84: expect[0].reason: SEND never has the reason NO_ADDRESS, only ALLOWED, CLOSURE",
+        ),
+        (
+            "customers_affected: 120",
+            "customers_affected: many",
+            "16:95: timeline[0].event.data.customers_affected: must be integer: this event is refused (INVALID_DATA)",
+        ),
+        (
+            "feeder: F-17, customers_affected: 120",
+            "customers_affected: 120",
+            "16:47: timeline[0].event.data: 'feeder' is missing: this event is refused (INVALID_DATA), and no expect",
+        ),
         ("{sms: CHANNEL_FAILED}", "{sms: FAILED}", "22:91: expect[1].verdicts.sms: 'FAILED' is not a reason"),
         ("channel: sms, text", "text", "23:5: expect[2]: 'channel' is missing: a text is the one that a channel shows"),
         ("nothing_else: true", "nothing_else: yes", "24:35: expect[3].nothing_else: can only be true"),
@@ -118,6 +136,14 @@ def test_a_mistake_is_named_with_its_place(was: str, instead: str, says: str) ->
     assert was in OUTAGE_NIGHT
     found = mistakes(OUTAGE_NIGHT.replace(was, instead, 1))
     assert [line for line in found if line.startswith(says)], found
+
+
+def test_data_that_breaks_its_schema_is_no_mistake_where_that_is_expected() -> None:
+    event = "- {at: 0m, event: {id: a, source: s, type: com.northwind.order, audience: {customers: [ana]}, data: {}}}"
+    assert len(mistakes(written(event, "- {event: a, outcome: DUPLICATE}"))) == 1
+    assert mistakes(written(event, "- {event: a, outcome: ERROR, reason: INVALID_DATA}")) == []
+    assert mistakes(written(event, "- {event: s/a, outcome: ERROR}")) == []
+    assert len(mistakes(written(event, "- {event: a, reason: INVALID_DATA, count: 0}"))) == 1
 
 
 def test_all_mistakes_are_told_at_once_in_order_of_place() -> None:
@@ -151,7 +177,7 @@ def test_an_entry_is_one_thing() -> None:
 
 def test_customers_that_only_an_audience_names_can_be_spoken_of() -> None:
     text = written(
-        "- {at: 0m, event: {id: a, source: s, type: com.northwind.order, data: {}, audience: {customers: [cem]}}}",
+        f"- {{at: 0m, event: {{id: a, source: s, {ORDER}, audience: {{customers: [cem]}}}}}}",
         "- {customer: cem}",
     )
     assert mistakes(text) == []
@@ -206,7 +232,7 @@ def test_each_kind_of_entry_becomes_a_deed_at_an_instant() -> None:
 
 
 def test_an_event_far_in_the_future_has_the_time_of_its_acceptance() -> None:
-    kind = "type: com.northwind.order, data: {{}}"
+    kind = "type: com.northwind.order, data: {{order: A}}"
     text = f"- {{{{at: 0m, event: {{{{id: a, source: s, {kind}, {{}}audience: {{{{everyone: true}}}}}}}}}}}}"
     times = {}
     for stated in ("", "time: 4m, ", "time: 6m, ", "time: 2026-01-15T08:00:00+01:00, "):

@@ -16,7 +16,7 @@ WISHES = """\
 
 
 def lived(entries: str, people: str = PEOPLE, start: str = "09:00", **changes: str) -> tuple[History, int]:
-    examined = examine(policy({"t": written(entries, people=people, start=start)}, **changes))
+    examined = examine(policy({"t": written(entries, "- {outcome: ERROR}", people, start)}, **changes))
     assert examined.mistakes == []
     timeline, mistakes = read(documents_of(examined)[0], names_of(examined))
     assert (timeline is not None, examined.policy is not None, mistakes) == (True, True, [])
