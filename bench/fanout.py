@@ -132,6 +132,7 @@ async def run(options: argparse.Namespace) -> None:
             for number in range(options.rounds + 1):
                 load = events(number, options.customers, [f"c{customer}" for customer in range(options.customers)])
                 single = await measure(on, router.pid, on.topics.events, on.topics.decisions, load)
+                await asyncio.sleep(1.5)  # chunks are short for a second after a single event
                 many = await measure_fan_out(on, router.pid, f"everyone-{number}", options.customers)
                 rounds.append((single, many))
             idle = await latencies(on, "idle", options)

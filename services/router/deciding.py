@@ -111,11 +111,10 @@ class Pass:
             self._take(record, "fanouts", self._adopt)
         for customer in self._state.timers.take_due(self._now, MAX_DUE):
             self._due(customer)
-        events = taken.get(self._topics.events, ())
-        self._fan_out(urgent=True, events=bool(events))
-        for record in events:
+        self._fan_out(urgent=True)
+        for record in taken.get(self._topics.events, ()):
             self._take(record, "events", self._event)
-        self._fan_out(urgent=False, events=bool(events))
+        self._fan_out(urgent=False)
         self._state.forget_identities(self._now - self._longest_dedup_window(), IDENTITY_BUDGET)
         self._sweep()
         self.outputs.append(self._pass_record())
@@ -251,6 +250,7 @@ class Pass:
         if len(event.customers) != 1:
             self._event_for_many(record, event, key, policy)
             return
+        self._state.fanouts.last_event = self._now
         seen_key = identity_key(event.tenant, event.customers[0], event.source, event.id)
         seen = self._state.identity(seen_key)
         customer = self._state.customer(event.tenant, event.customers[0])
@@ -320,12 +320,12 @@ class Pass:
             raise codec.PoisonError("the fan-out names customers of another partition")
         self._state.fanouts.adopt(fan, record.value or b"")
 
-    def _fan_out(self, *, urgent: bool, events: bool) -> None:
+    def _fan_out(self, *, urgent: bool) -> None:
         self._allowed = (
             max(MAX_WRITTEN, self._written + LEAST_WRITTEN),
             max(MAX_WRITTEN_BYTES, self._bytes + LEAST_WRITTEN_BYTES),
         )
-        self._fanning.work(urgent=urgent, events=events)
+        self._fanning.work(urgent=urgent)
         for ending in self._fanning.endings:
             value = fanout_records.report(ending.fan, ending.progress, self._partition, finished=self._now)
             self._write(self._topics.decisions, fanout_records.REPORT_KEY, value)

@@ -43,6 +43,8 @@ _log = structlog.get_logger()
 CHUNK = 200
 SHARE = 25
 LULL = SECOND
+# How long a partition rests after a chunk while single events come: the next one finds the processor free.
+REST = 20_000
 # Members of one fan-out before the next one has its turn.
 TURN = 50
 # A fan-out to a selector or everyone is small up to so many customers of all partitions together.
@@ -99,12 +101,9 @@ class FanOutWork:
         self._running = desk.state.fanouts
         self._looks = 0
 
-    def work(self, *, urgent: bool, events: bool) -> None:
-        """Judge members of the fan-outs that are urgent, or of those that are not; `events`: the pass has some."""
-        now = self._desk.now
-        if events:
-            self._running.last_event = now
-        lull = now - self._running.last_event >= LULL
+    def work(self, *, urgent: bool) -> None:
+        """Judge members of the fan-outs that are urgent, or of those that are not."""
+        lull = self._desk.now - self._running.last_event >= LULL
         left = CHUNK if urgent or lull else SHARE
         while left > 0:
             turns = self._turns(urgent=urgent)
@@ -254,6 +253,7 @@ class FanOutWork:
 def next_due(state: State, policies: Policies, now: int) -> int | None:
     """Return when fan-outs go on: 0, at once; None: not before something comes. `now` is when the last pass was."""
     running = state.fanouts
+    soon = 0 if now - running.last_event >= LULL else now + REST
     soonest: int | None = None
     for fan, *_ in running.heads():
         policy = policies.active(fan.event.tenant)
@@ -268,7 +268,9 @@ def next_due(state: State, policies: Policies, now: int) -> int | None:
                     continue
                 until = control.expires if control.kind is ControlKind.FANOUT_PAUSE else 0
         if until <= now:
-            return 0
+            if view is None or view.urgent:
+                return 0
+            until = soon
         soonest = until if soonest is None else min(soonest, until)
     return soonest
 

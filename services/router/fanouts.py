@@ -52,7 +52,7 @@ class FanOuts:
         self._postponed: dict[int, int] = {}
         self.views: dict[int, View] = {}
         self.served = -1
-        self.last_event = 0
+        self.last_event = 0  # for a single customer
         for entry in overlay.entries(indexes.FANOUT, b"", _ALL):
             self._load(indexes.time_of(entry), indexes.rest_of(entry))
 

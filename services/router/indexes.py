@@ -10,8 +10,8 @@ Customers come in the order of `customer|` in every index.
     \0c tenant|customer|                   who has a profile
     \0i tenant|attribute|value customer|   whose attribute has this value
     \0s tenant|subject customer|...        who was told of a subject, or has a hold of it
-    \0p tenant|control|customer|hold       which hold a pause holds; the control's name in hex
     \0f offset tenant                      which fan-outs have not ended
+    \0p tenant|control|customer|hold       which hold a pause holds; the control's name in hex
 
 What belongs to the partition and to no customer has a key without one: `tenant||kind|id`.
 """

@@ -134,7 +134,7 @@ class Cluster:
     def waits(self, number: int) -> bool:
         owner = self.owners[number]
         due = fanout.next_due(owner.state, self.known, self.now)
-        return any(owner.waiting.values()) or (due is not None and due <= self.now)
+        return any(owner.waiting.values()) or (due is not None and due <= self.now + fanout.REST)
 
     def run(self) -> None:
         for _ in range(500):

@@ -267,6 +267,29 @@ def test_passes_stay_short_for_a_second_after_a_single_event() -> None:
     assert taken == [fanout.SHARE, fanout.SHARE, fanout.SHARE, fanout.CHUNK]
 
 
+def test_between_chunks_a_partition_rests_while_single_events_come_but_not_from_urgent_ones() -> None:
+    critical = rule(name="alarm", plan=EMAIL, when=condition(_is("urgent")), message_class=MessageClass.CRITICAL)
+    subject = cluster(critical, rule(plan=EMAIL))
+    subject.put(*names(2_000))
+    single = names(1)[0]
+    home = partition_of(f"northwind|{single}".encode(), PARTITIONS)
+
+    def due() -> int | None:
+        return fanout.next_due(subject.owners[home].state, subject.known, subject.now)
+
+    subject.publish("bulk", EVERYONE)
+    for number in (0, 1, 0, 1):
+        subject.step(number)
+    at_once = due()
+    subject.publish("single", {"customers": [single]})
+    subject.step(home)
+    resting = due()
+    subject.publish("urgent", EVERYONE)
+    for number in (0, 1, 0, 1):
+        subject.step(number)
+    assert (at_once, resting, due()) == (0, subject.now + fanout.REST, 0)
+
+
 def _members(outputs: list[Write]) -> int:
     (record,) = [write for write in outputs if write.key == b"@pass"]
     return sum(chunk.members for chunk in decision_pb2.Pass.FromString(record.value or b"").chunks)
@@ -417,14 +440,14 @@ def test_a_paused_fan_out_waits_and_goes_on_when_it_is_lifted() -> None:
 
 
 def test_a_pause_that_expires_is_waited_for_and_not_longer() -> None:
-    subject = cluster(controls=(steer(ControlKind.FANOUT_PAUSE, expires=NOON + 1_000),))
+    subject = cluster(controls=(steer(ControlKind.FANOUT_PAUSE, expires=NOON + 1_000_000),))
     subject.put(*names(4))
     subject.publish("e1", EVERYONE)
     subject.run()
     due = {fanout.next_due(owner.state, subject.known, subject.now) for owner in subject.owners}
-    subject.now += 1_000
+    subject.now += 1_000_000
     subject.run()
-    assert due == {NOON + 1_000}
+    assert due == {NOON + 1_000_000}
     assert subject.became("e1") == dict.fromkeys(names(4), ALLOWED)
 
 
