@@ -16,8 +16,10 @@ FAILED = "Group Coordinator Request failed: %s"
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     root, before = logging.getLogger(), logging.getLogger().handlers[:]
-    level = root.level
+    level, of_library = root.level, logging.getLogger("aiokafka").level
+    logging.getLogger("aiokafka").setLevel(logging.NOTSET)
     yield
+    logging.getLogger("aiokafka").setLevel(of_library)
     root.handlers[:] = before
     root.setLevel(level)
     logging.getLogger(COORDINATORS).filters.clear()
