@@ -36,12 +36,16 @@ def mistake(name: str, reason: str) -> Mistake:
     [
         (DOUBLING, "it takes too much memory"),
         (LOOP + "{{ ('x' * 1000000) | upper | length }}{% endfor %}", "it takes too many steps"),
-        (LOOP + "{% for b in range(9999) %}.{% endfor %}{% endfor %}", "what, line 1: it takes too many steps"),
+        (LOOP + "{% for b in range(9999) %}.{% endfor %}{% endfor %}", "it takes too many steps"),
         ("{{ range(9999) | list | join }}", "what is longer than 20000 characters"),
     ],
 )
 def test_a_bomb_is_named_and_the_others_are_tried(bomb: str, reason: str) -> None:
-    assert tried(work("fine", bomb, "fine")) == [mistake("t1", reason)]
+    (found,) = tried(work("fine", bomb, "fine"))
+    # Whether the engine counts the steps or the kernel the time first is up to the machine; only the engine names a line.
+    whole, in_line = f"tried with sample data: {reason}", f"tried with sample data: what, line 1: {reason}"
+    assert found.path == "templates/t1/en.yaml"
+    assert found.message in (whole, in_line)
 
 
 def test_several_bombs_are_named() -> None:
