@@ -42,7 +42,7 @@ def mistake(name: str, reason: str) -> Mistake:
 )
 def test_a_bomb_is_named_and_the_others_are_tried(bomb: str, reason: str) -> None:
     (found,) = tried(work("fine", bomb, "fine"))
-    # Whether the engine counts the steps or the kernel the time first is up to the machine; only the engine names a line.
+    # Whether the engine counts the steps or the kernel the time first is up to the machine; the engine names a line.
     whole, in_line = f"tried with sample data: {reason}", f"tried with sample data: what, line 1: {reason}"
     assert found.path == "templates/t1/en.yaml"
     assert found.message in (whole, in_line)
