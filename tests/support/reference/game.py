@@ -204,6 +204,8 @@ class Reference:
     def _release(self, courses: list[Course], now: int) -> list[Row]:
         self.rows = []
         in_order = sorted(courses, key=lambda c: c.order)
+        for course in in_order:
+            course.flushed_at = -1  # of an earlier release, perhaps of the same instant
         members = [c for c in in_order if c.digests]
         for course in in_order:
             if course.state != "held":
