@@ -8,11 +8,13 @@ from services.router.decision.model import (
     DAY,
     HOUR,
     MINUTE,
+    Admission,
     Decision,
     Feedback,
     Lifecycle,
     MessageClass,
     Over,
+    Part,
     Per,
     Rule,
 )
@@ -22,6 +24,7 @@ from tests.builders import (
     cap,
     category,
     channels,
+    customer,
     ended,
     event_type,
     every,
@@ -364,3 +367,16 @@ def test_the_longest_hold_of_a_cap_begins_when_the_cap_holds() -> None:
     sent, waits = world.later(2 * HOUR).due().decisions
     assert (ended(sent), ended(waits), waits.due) == (SENT, ("HOLD", "CAP"), NOON + 3 * HOUR)
     assert ended(one(world.later(HOUR).due())) == SENT
+
+
+def test_a_cap_of_a_channel_counts_the_parts_of_digests_on_it() -> None:
+    part = Part(("push",), "outage", MessageClass.INFORMATIONAL, "outage", "INC-1")
+    digest = Admission(NOON, b"d", ("email",), "outage", MessageClass.INFORMATIONAL, "outage", "INC-7", parts=(part,))
+    given = policy(rule(plan=first("push")), caps=(cap(per=Per.CHANNEL),))
+    assert ended(one(World(given, customer(admissions=(digest,))).event())) == ("SUPPRESSED", "CAP_REACHED")
+    other = replace(digest, parts=(replace(part, channels=("sms",)),))
+    assert ended(one(World(given, customer(admissions=(other,))).event())) == ("SEND", "ALLOWED")
+
+
+def test_a_verdict_that_lets_pass_names_no_instant() -> None:
+    assert [v.until for v in one(World(policy()).event()).verdicts] == [0]

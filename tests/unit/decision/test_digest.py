@@ -787,3 +787,47 @@ def test_what_does_not_fit_waits_for_sends_of_its_own_with_one_record_more() -> 
     assert sorted(len(d.items) for d in world.digests) == [50, 100, 100]
     assert len({d.send_id for d in world.digests}) == 3
     assert len(world.decisions) == 250 + 150 + 250
+
+
+def test_a_member_of_a_flush_that_is_held_keeps_its_key() -> None:
+    """It is not ended by the key of another one that went: that is asked when it is released."""
+    each = rule(plan=first("sms"), once=key(lambda _: "k"), once_window=HOUR)
+    full = cap(per=Per.SUBJECT, over=Over.DEFER, max_hold=3 * DAY)
+    earlier = Admission(NOON, b"a", ("sms",), "outage", MessageClass.INFORMATIONAL, "outage", "B")
+    given = policy(each, caps=(full,))
+    world = World(given, customer(profile=profile(preferences=(TOGETHER,)), admissions=(earlier,)))
+    for subject in ("A", "B"):
+        world.event(lifecycle=POINT, subject=subject)
+    assert {d.event.subject: ended(d) for d in flush(world) if d.event} == {"A": SENT, "B": ("HOLD", "CAP")}
+
+
+def test_what_is_not_sent_at_a_flush_is_of_no_digest() -> None:
+    given = world()
+    point(given)
+    given.change(preferences=(wish(Value.OFF),))
+    assert [(ended(d), d.digest) for d in flush(given)] == [(("SUPPRESSED", "PREFERENCE_OFF"), b"")]
+
+
+def test_a_channel_that_joins_at_the_flush_is_no_part_of_the_next_one() -> None:
+    given = world(rule(plan=every("email", "push")), caps=(cap(over=Over.DIGEST),))
+    given.change(preferences=(wish(Value.DIGEST, "", "email"),))
+    given.steer(pause(channel="push"))
+    assert verdicts(point(given)) == {"email": "DIGEST", "push": "PAUSED"}
+    assert given.customer.holds[0].digests == ("email",)
+    given.steer()
+    full = Admission(MORNING - HOUR, b"a", ("sms",), "outage", MessageClass.INFORMATIONAL, "outage", "B")
+    given.customer = replace(given.customer, admissions=(full,))
+    assert [ended(d) for d in flush(given)] == [HELD]
+    assert given.customer.holds[0].digests == ("email",)
+
+
+def test_two_flushes_of_one_instant_are_two_digests() -> None:
+    given = world(rule(name="a", plan=first("email"), go_on=True), rule(name="b", plan=first("email")))
+    given.event(lifecycle=POINT)
+    given.steer(pause("p", rule="a"), pause("q", rule="b"))
+    flush(given)
+    given.later(HOUR).lift("p")
+    given.lift("q")
+    assert [d.send_id for d in given.digests] == [
+        ids.digest_id(given.customer, "email", MORNING + HOUR + moment) for moment in (0, 1)
+    ]

@@ -13,6 +13,7 @@ from services.router.decision.model import (
     FeedbackInput,
     Lifecycle,
     Over,
+    Value,
 )
 from tests.builders import (
     NOON,
@@ -29,6 +30,7 @@ from tests.builders import (
     quiet,
     rule,
     verdicts,
+    wish,
 )
 
 SENT = ("SEND", "ALLOWED")
@@ -259,3 +261,14 @@ def test_a_next_step_that_waits_goes_if_nothing_newer_was_sent() -> None:
     old = one(world.later(MINUTE).event(lifecycle=Lifecycle.UPDATED))
     assert ended(one(world.later(31 * MINUTE).feedback(old, Feedback.REJECTED))) == ("HOLD", "QUIET_HOURS")
     assert channels(one(world.later(HOUR).due())) == ("sms",)
+
+
+def test_an_end_closes_the_steps_of_its_subject_among_others() -> None:
+    world = World(policy(rule(plan=first("sms", "email"))))
+    told = one(world.event(lifecycle=Lifecycle.OPENED))
+    other = one(world.event(lifecycle=Lifecycle.OPENED, subject="INC-8"))
+    world.change(preferences=(wish(Value.OFF),))
+    assert ended(one(world.event(lifecycle=Lifecycle.RESOLVED))) == ("SUPPRESSED", "PREFERENCE_OFF")
+    world.change()
+    assert [d.sends for d in world.feedback(told, Feedback.REJECTED).decisions if d.sends] == []
+    assert channels(reject(world, other)) == ("email",)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -53,3 +54,21 @@ def test_every_part_makes_another_id() -> None:
         ),
     ]
     assert len(set(found)) == len(found)
+
+
+def test_ids_are_the_same_in_every_version() -> None:
+    """Receivers and the ledger know messages by them, also over an upgrade: arrays of msgpack, hashed."""
+    given = event(tenant="t", source="s", id="i", content_hash=b"c")
+    found = [
+        ids.decision_id(given, 1, "r", "c"),
+        ids.record_id(given, 1, (0, 1)),
+        ids.send_id(b"d", "email", 0),
+        ids.digest_id(customer(tenant="t", id="c"), "email", 1),
+    ]
+    packed = [
+        b"\x97\xa1t\xa1s\xa1i\xc4\x01c\x01\xa1r\xa1c",
+        b"\x98\xa1t\xa1s\xa1i\xc4\x01c\x01\xa0\xa0\x92\x00\x01",
+        b"\x93\xc4\x01d\xa5email\x00",
+        b"\x95\xa1t\xa1c\xa6digest\xa5email\x01",
+    ]
+    assert found == [blake2b(each, digest_size=20).digest() for each in packed]

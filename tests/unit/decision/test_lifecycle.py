@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.router.decision.decide import decide
+from services.router.decision.lifecycle import prune
 from services.router.decision.model import (
     DAY,
     HOUR,
@@ -32,6 +33,7 @@ from tests.builders import (
     profile,
     quiet,
     rule,
+    stop,
 )
 
 OPENED, UPDATED, RESOLVED, CANCELLED = (
@@ -452,3 +454,47 @@ def test_a_closing_message_that_waits_ends_when_another_one_waits() -> None:
         ("HOLD", "QUIET_HOURS"),
         ("SEND", "CLOSURE"),
     ]
+
+
+def test_without_a_subject_nothing_is_kept_in_sequence() -> None:
+    world = World(policy())
+    assert ended(one(world.event(lifecycle=Lifecycle.POINT, subject="", sequence=5))) == SENT
+    assert ended(one(world.event(lifecycle=Lifecycle.POINT, subject="", sequence=3))) == SENT
+    assert world.customer.subjects == {}
+
+
+def test_an_event_that_says_nothing_new_keeps_its_subject_from_being_forgotten() -> None:
+    world = World(policy(rule(material=condition(news))))
+    world.event(lifecycle=OPENED, data={"at": 1})
+    assert ended(one(world.later(DAY).event(lifecycle=UPDATED, data={"at": 1}))) == ("SUPPRESSED", "NOT_MATERIAL")
+    assert subject(world).last_event_time == NOON + DAY
+
+
+def test_of_two_subjects_the_one_that_is_over_is_forgotten() -> None:
+    subjects = {("oms", name): Subject("oms", name, last_event_time=at) for name, at in (("A", NOON), ("B", 1))}
+    kept = prune(customer(subjects=subjects), policy(), NOON)
+    assert list(kept.subjects) == [("oms", "A")]
+
+
+def test_a_closure_goes_first_to_the_channel_of_the_newest_message() -> None:
+    world = World(policy(rule(plan=first("sms", "email"))))
+    assert channels(one(world.event(lifecycle=OPENED))) == ("sms",)
+    world.steer(stop(channel="sms"))
+    assert channels(one(world.event(lifecycle=UPDATED))) == ("email",)
+    world.steer()
+    assert channels(one(world.event(lifecycle=RESOLVED))) == ("email",)
+
+
+def test_the_second_rule_of_an_update_ends_the_message_of_an_end_that_the_first_left_waiting() -> None:
+    ends = rule(name="ends", when=condition(lambda s: s.event.lifecycle.closing))
+    no_news = rule(name="no-news", material=condition(lambda _: False), go_on=True)
+    given = policy(ends, no_news, rule(name="always"), defaults={"quiet_hours": quiet(start="13:00", end="14:00")})
+    world = World(given)
+    world.event(lifecycle=OPENED)
+    assert ended(one(world.later(HOUR).event(lifecycle=RESOLVED))) == ("HOLD", "QUIET_HOURS")
+    found = world.later(MINUTE).event(lifecycle=UPDATED).decisions
+    assert {d.rule_name: ended(d) for d in found} == {
+        "no-news": ("SUPPRESSED", "NOT_MATERIAL"),
+        "ends": ("SUPERSEDED", "SUPERSEDED"),
+        "always": ("HOLD", "QUIET_HOURS"),
+    }

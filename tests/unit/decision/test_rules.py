@@ -1,3 +1,5 @@
+from msgspec.structs import replace
+
 from services.router.decision.model import Lifecycle, RuleTried, Truth
 from tests.builders import World, cap, condition, customer, ended, ignore_rest, one, policy, profile, rule
 
@@ -93,3 +95,18 @@ def test_the_trace_keeps_how_the_rule_was_found_when_who_fails() -> None:
 def test_a_message_to_who_gave_no_locale_carries_the_tenants() -> None:
     given = policy(defaults={"locale": "fr"})
     assert one(World(given, customer(profile=profile(locale=""))).event()).locale == "fr"
+
+
+def test_of_many_rules_that_did_not_hold_the_last_sixteen_are_told_one_by_one() -> None:
+    never = condition(lambda _: False)
+    given = policy(*(rule(name=f"r{n}", when=never) for n in range(20)), rule(name="this", go_on=True))
+    tried = World(given).event().decisions[0].rules_tried
+    assert [(t.rule, t.truth, t.others) for t in tried[:2]] == [("", Truth.FALSE, 4), ("r4", Truth.FALSE, 0)]
+    assert [t.rule for t in tried[1:]] == [*(f"r{n}" for n in range(4, 20)), "this"]
+
+
+def test_rules_that_ask_for_another_value_are_told_as_one_line() -> None:
+    given = policy(*(rule(name=f"r{n}") for n in range(3)))
+    walk = replace(given.walks["outage"], candidates=lambda _: (2,), field="data.area")
+    tried = World(replace(given, walks={"outage": walk})).event().decisions[0].rules_tried
+    assert [(t.rule, t.truth, t.others) for t in tried] == [("", Truth.FALSE, 2), ("r2", Truth.TRUE, 0)]
